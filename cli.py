@@ -1,0 +1,80 @@
+"""The `tessera` command: finds the verb's module, imports only that, and turns errors into one line."""
+
+import importlib
+import os
+import sys
+
+VERBS = {
+    "shards": "raw data to shards",
+    "demo": "write demo raw data in the exact raw layout",
+    "ls": "recipes, their labels and options",
+    "info": "what a data set holds: records, splits, bytes by field, time by stage, rejects",
+    "show": "records as pictures",
+    "verify": "check every checksum of a data set",
+    "bench": "side-by-side measurements",
+}
+
+
+def usage() -> str:
+    """The list of verbs."""
+    lines = [f"  {name:<8} {text}" for name, text in VERBS.items()]
+    return "usage: tessera VERB ...\n\n" + "\n".join(lines) + "\n\n`tessera VERB --help` tells more."
+
+
+def prepare_process() -> None:
+    """Set up this process before anything heavy is imported: one compute thread, and no checkout on the path.
+
+    A path that holds the checkout's root would show our `datasets/` under the name of Hugging Face's package.
+    """
+    from .pipelines.limits import guard_import_path, one_thread_environment
+
+    guard_import_path()
+    for name, value in one_thread_environment().items():
+        os.environ[name] = value
+
+
+def main() -> None:
+    """Entry point: exit status 0, 1 for failed work, 2 for bad arguments, 130 when interrupted."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one verb with its arguments; returns the exit status."""
+    verb = arguments[0] if arguments else "--help"
+    if verb in ("-h", "--help", "help"):
+        print(usage())
+        return 0 if arguments else 2
+    if verb == "--version":
+        from . import __version__
+
+        print(__version__)
+        return 0
+    if verb not in VERBS:
+        print(f"tessera: no verb {verb!r}\n{usage()}", file=sys.stderr)
+        return 2
+    prepare_process()
+    from .datasets.errors import TesseraError, UsageError
+
+    try:
+        return int(importlib.import_module(f".commands.{verb}", __package__).main(arguments[1:]) or 0)
+    except UsageError as error:
+        print(f"tessera {verb}: {error}", file=sys.stderr)
+        return 2
+    except TesseraError as error:
+        print(f"tessera {verb}: {error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] == "tessera":
+            raise
+        print(f"tessera {verb}: {error.name} is not installed; pip install 'tessera[pipelines]'", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader of our output has gone; nothing is wrong
+        return 0
+    except KeyboardInterrupt:
+        print(f"tessera {verb}: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    main()

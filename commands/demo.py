@@ -1,0 +1,42 @@
+"""`tessera demo RECIPE`: demo raw data in the exact raw layout."""
+
+from pathlib import Path
+
+import tyro
+from rich.console import Console
+
+from ..datasets.errors import UsageError
+from ..pipelines.discover import load_recipe, recipe_names
+from ..pipelines.recipe import Recipe
+
+
+def make_demo(recipe: Recipe, out: Path, console: Console, **options: object) -> Path:
+    """Write a recipe's demo raw data, unless `out` already holds them; returns `out`.
+
+    Raises:
+        UsageError: the recipe has no demo.
+    """
+    if recipe.demo is None:
+        raise UsageError(f"recipe {recipe.name} has no demo raw data; name the real ones with --raw")
+    if out.is_dir() and any(out.iterdir()):
+        console.print(f"raw data: {out} (made before)", highlight=False)
+        return out
+    console.print(f"writing demo raw data to {out}", highlight=False)
+    recipe.demo(out, report=lambda line: console.print(line, highlight=False), **options)
+    return out
+
+
+def main(arguments: list[str]) -> int:
+    """Run the verb."""
+    if not arguments or arguments[0].startswith("-"):
+        if arguments and arguments[0] in ("-h", "--help"):
+            print(f"usage: tessera demo RECIPE --out DIR [options]\nrecipes: {', '.join(recipe_names())}")
+            return 0
+        raise UsageError(f"name a recipe first ({', '.join(recipe_names())})")
+    recipe = load_recipe(arguments[0])
+    if recipe.demo is None:
+        raise UsageError(f"recipe {recipe.name} has no demo raw data")
+    tyro.cli(
+        recipe.demo, prog=f"tessera demo {recipe.name}", args=arguments[1:], config=(tyro.conf.FlagCreatePairsOff,)
+    )
+    return 0

@@ -1,0 +1,62 @@
+"""`tessera shards RECIPE`: raw data to shards."""
+
+import signal
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from rich.console import Console
+
+from ..datasets.errors import UsageError
+from ..pipelines.discover import load_recipe, recipe_names
+from ..pipelines.estimate import print_plan
+from ..pipelines.recipe import Recipe
+from ..pipelines.run import run_recipe
+from ..pipelines.settings import RunSettings
+from ..pipelines.summary import print_summary
+from .demo import make_demo
+
+
+def parse(recipe: Recipe, arguments: list[str]) -> tuple[Path | None, RunSettings, Any]:
+    """RAW, the run's settings and the recipe's options from the command line."""
+
+    def shards(
+        settings: Annotated[RunSettings, tyro.conf.arg(name="")],
+        options: Annotated[Any, tyro.conf.arg(name="")],
+        raw: Path | None = None,
+    ) -> tuple[Path | None, RunSettings, Any]:
+        return raw, settings, options
+
+    shards.__annotations__["options"] = Annotated[recipe.options, tyro.conf.arg(name="")]
+    shards.__doc__ = f"""{recipe.summary}
+
+    Args:
+        settings: the run.
+        options: the recipe.
+        raw: folder of the raw data set; without it, demo raw data are made first.
+    """
+    return tyro.cli(
+        shards, prog=f"tessera shards {recipe.name}", args=arguments, config=(tyro.conf.FlagCreatePairsOff,)
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """Run the verb."""
+    if not arguments or arguments[0].startswith("-"):
+        names = ", ".join(recipe_names())
+        if arguments and arguments[0] in ("-h", "--help"):
+            print(f"usage: tessera shards RECIPE --raw DIR [options]\nrecipes: {names}")
+            return 0
+        raise UsageError(f"name a recipe first ({names})")
+    recipe = load_recipe(arguments[0])
+    raw, settings, options = parse(recipe, arguments[1:])
+    console = Console(stderr=True)
+    if raw is None:
+        raw = make_demo(recipe, Path("raw") / f"{recipe.name}_demo", console)
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    if settings.plan:
+        print_plan(recipe, options, raw, settings, Console())
+        return 0
+    summary = run_recipe(recipe, options, raw, settings, console)
+    print_summary(summary, settings, Console())
+    return summary.status

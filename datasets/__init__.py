@@ -1,0 +1,14 @@
+"""Ground floor: schema, codecs, shards, index, catalog and readers (numpy, pyarrow and fsspec only)."""
+
+from .catalog import Catalog
+from .errors import FormatError, RawDataError, SchemaError, TesseraError, UsageError
+from .schema import Column, Field, Reference, Schema
+from .shard import ShardWriter
+from .storage import Octahedral, Rounded
+from .table import Dataset, Record, Table
+from .verify import verify
+
+__all__ = [
+    "Catalog", "Column", "Dataset", "Field", "FormatError", "Octahedral", "RawDataError", "Record", "Reference",
+    "Rounded", "Schema", "SchemaError", "ShardWriter", "Table", "TesseraError", "UsageError", "verify",
+]  # fmt: skip

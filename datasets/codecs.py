@@ -1,0 +1,143 @@
+"""Codecs: arrays to the bytes of a tar member and back, without running code or trusting sizes in headers."""
+
+import io
+import json
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from numcodecs import blosc
+from numpy.typing import NDArray
+from PIL import Image
+
+from .errors import FormatError
+
+blosc.use_threads = False  # decoding is threaded by records, never inside one
+
+
+class Codec(Protocol):
+    """One way to write an array. Offsets are those of the array data in the encoded bytes."""
+
+    suffix: str
+
+    def encode(self, value: Any, options: Mapping[str, Any]) -> tuple[bytes, int]:
+        """Bytes of the member, and where the array data begins in them."""
+        ...
+
+    def decode(self, data: memoryview, dtype: np.dtype, shape: tuple[int, ...]) -> Any:
+        """The array of `dtype` and `shape` from the array data.
+
+        Raises:
+            FormatError: the data are not of that dtype and shape.
+        """
+        ...
+
+
+def _expect(found: object, wanted: object, what: str) -> None:
+    if found != wanted:
+        raise FormatError(f"{what} is {found}, the schema says {wanted}")
+
+
+class Npy:
+    """Uncompressed `.npy`: read without a copy through a memory map."""
+
+    suffix = "npy"
+
+    def encode(self, value: NDArray, options: Mapping[str, Any]) -> tuple[bytes, int]:
+        """Version-1.0 `.npy` in C order; the header fills 64-byte blocks, so the data are aligned in the tar."""
+        stream = io.BytesIO()
+        np.lib.format.write_array(stream, np.ascontiguousarray(value), version=(1, 0), allow_pickle=False)
+        return stream.getvalue(), stream.tell() - value.nbytes
+
+    def decode(self, data: memoryview, dtype: np.dtype, shape: tuple[int, ...]) -> NDArray:
+        """A read-only view of `data`."""
+        _expect(len(data), int(np.prod(shape)) * dtype.itemsize, "array size in bytes")
+        return np.frombuffer(data, dtype).reshape(shape)
+
+
+class Blosc:
+    """Byte-shuffled zstd by Blosc 1: raw array bytes inside, dtype and shape from the schema."""
+
+    suffix = "blosc"
+
+    def encode(self, value: NDArray, options: Mapping[str, Any]) -> tuple[bytes, int]:
+        """One Blosc frame; `level` (default 5) is Blosc's."""
+        array = np.ascontiguousarray(value)
+        return blosc.Blosc("zstd", options.get("level", 5), blosc.SHUFFLE).encode(array), 0
+
+    def decode(self, data: memoryview, dtype: np.dtype, shape: tuple[int, ...]) -> NDArray:
+        """A new array; the size in the frame's header is compared before memory is taken."""
+        wanted = int(np.prod(shape)) * dtype.itemsize
+        if len(data) < 16:
+            raise FormatError("Blosc frame is shorter than its header")
+        _expect(int.from_bytes(data[4:8], "little"), wanted, "decompressed size in bytes")
+        _expect(int.from_bytes(data[12:16], "little"), len(data), "Blosc frame size in bytes")
+        array = np.empty(shape, dtype)
+        if wanted:
+            try:
+                blosc.decompress(bytes(data), array)
+            except RuntimeError as error:
+                raise FormatError(f"Blosc frame is damaged: {error}") from error
+        return array
+
+
+class _Picture:
+    format: str
+
+    def _save(self, picture: Image.Image, stream: io.BytesIO, options: Mapping[str, Any]) -> None:
+        picture.save(stream, self.format, **options)
+
+    def encode(self, value: NDArray, options: Mapping[str, Any]) -> tuple[bytes, int]:
+        """The picture file; the array data are the whole file."""
+        stream = io.BytesIO()
+        self._save(Image.fromarray(value), stream, options)
+        return stream.getvalue(), 0
+
+    def decode(self, data: memoryview, dtype: np.dtype, shape: tuple[int, ...]) -> NDArray:
+        """Pixels (height, width[, channels]); the size in the file's header is compared before memory is taken."""
+        try:
+            with Image.open(io.BytesIO(data), formats=[self.format]) as picture:
+                _expect((picture.height, picture.width), tuple(shape[:2]), "picture size (height, width)")
+                array = np.asarray(picture)
+        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+            raise FormatError(f"{self.format} picture is damaged: {error}") from error
+        _expect(array.shape, tuple(shape), "picture shape")
+        return array.astype(dtype, copy=False)
+
+
+class Jpeg(_Picture):
+    """JPEG of uint8 pictures: `quality` (default 95), chroma not subsampled."""
+
+    suffix, format = "jpg", "JPEG"
+
+    def _save(self, picture: Image.Image, stream: io.BytesIO, options: Mapping[str, Any]) -> None:
+        picture.save(stream, "JPEG", quality=options.get("quality", 95), subsampling=0)
+
+
+class Png(_Picture):
+    """PNG of uint8 (1 or 3 channels) or uint16 (1 channel) pictures, lossless."""
+
+    suffix, format = "png", "PNG"
+
+
+class Json:
+    """Any JSON value, keys sorted."""
+
+    suffix = "json"
+
+    def encode(self, value: Any, options: Mapping[str, Any]) -> tuple[bytes, int]:
+        """UTF-8 JSON; NaN and infinity are refused because JSON has none."""
+        return json.dumps(value, sort_keys=True, allow_nan=False, separators=(",", ":")).encode(), 0
+
+    def decode(self, data: memoryview, dtype: np.dtype, shape: tuple[int, ...]) -> Any:
+        """The value."""
+        try:
+            return json.loads(bytes(data))
+        except ValueError as error:
+            raise FormatError(f"JSON is damaged: {error}") from error
+
+
+# `npz` is no codec of its own: its fields are `.npy` arrays in the record's one `labels.npz` (see members.py).
+CODECS: dict[str, Codec] = {
+    "npy": Npy(), "npz": Npy(), "blosc": Blosc(), "jpg": Jpeg(), "png": Png(), "json": Json(),
+}  # fmt: skip

@@ -1,0 +1,135 @@
+"""How floats are stored as small as their own accuracy allows; decoding gives ordinary arrays."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import FormatError
+
+
+class Storage(Protocol):
+    """A reversible change of representation between a field's arrays and what its codec writes."""
+
+    def stored(self, dtype: np.dtype, shape: tuple[int, ...]) -> tuple[np.dtype, tuple[int, ...]]:
+        """Stored dtype and shape of an array of the given dtype and shape."""
+        ...
+
+    def pack(self, array: NDArray) -> NDArray:
+        """The stored array."""
+        ...
+
+    def unpack(self, array: NDArray, dtype: np.dtype) -> NDArray:
+        """The ordinary array of the field's dtype."""
+        ...
+
+    def to_json(self) -> dict[str, Any]:
+        """Entry of the schema."""
+        ...
+
+
+@dataclass(frozen=True)
+class Octahedral:
+    """Unit vectors (..., 3) as two integers of `bits` bits (..., 2): octahedral mapping of Meyer et al. 2010.
+
+    Largest error: 0.06 degrees at 12 bits, 0.015 at 14 (float16 components: 0.022). The zero vector
+    ("no direction") is kept by a reserved code.
+    """
+
+    bits: int = 14
+
+    @property
+    def _top(self) -> int:
+        return (1 << self.bits) - 2  # even, so that 0 is represented exactly and axes survive the round trip
+
+    def stored(self, dtype: np.dtype, shape: tuple[int, ...]) -> tuple[np.dtype, tuple[int, ...]]:
+        """uint16 (uint8 up to 8 bits), the last axis 2 instead of 3."""
+        return np.dtype(np.uint8 if self.bits <= 8 else np.uint16), (*shape[:-1], 2)
+
+    def pack(self, array: NDArray) -> NDArray:
+        """Codes (..., 2) of vectors (..., 3); vectors need not be of unit length, zero stays zero."""
+        vector = np.asarray(array, np.float32)
+        x, y, z = vector[..., 0], vector[..., 1], vector[..., 2]
+        norm = np.abs(x) + np.abs(y) + np.abs(z)
+        zero = norm == 0
+        scale = 1 / np.where(zero, np.float32(1), norm)
+        u, v = x * scale, y * scale
+        below = z < 0
+        u, v = (
+            np.where(below, (1 - np.abs(v)) * np.copysign(np.float32(1), u), u),
+            np.where(below, (1 - np.abs(u)) * np.copysign(np.float32(1), v), v),
+        )
+        dtype, shape = self.stored(vector.dtype, vector.shape)
+        codes = np.empty(shape, dtype)
+        for axis, value in enumerate((u, v)):
+            code = np.rint((value + 1) * np.float32(self._top / 2))
+            codes[..., axis] = np.where(zero, np.float32(self._top + 1), code)
+        return codes
+
+    def unpack(self, array: NDArray, dtype: np.dtype) -> NDArray:
+        """Unit vectors (..., 3) of codes (..., 2)."""
+        plane = array.astype(np.float32) * np.float32(2 / self._top) - 1
+        u, v = plane[..., 0], plane[..., 1]
+        z = 1 - np.abs(u) - np.abs(v)
+        fold = np.maximum(-z, 0)
+        vector = np.stack((u - np.copysign(fold, u), v - np.copysign(fold, v), z), axis=-1)
+        vector /= np.linalg.norm(vector, axis=-1, keepdims=True)
+        vector[array[..., 0] > self._top] = 0
+        return vector.astype(dtype, copy=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """Entry of the schema."""
+        return {"kind": "octahedral", "bits": self.bits}
+
+
+@dataclass(frozen=True)
+class Rounded:
+    """Float16 rounded to `mantissa` explicit mantissa bits (relative error at most 2 ** -(mantissa + 1)).
+
+    The cleared bits are what the array codec compresses away. Rounding is to nearest, ties to even; it never
+    turns a finite value into infinity.
+    """
+
+    mantissa: int = 8
+
+    def stored(self, dtype: np.dtype, shape: tuple[int, ...]) -> tuple[np.dtype, tuple[int, ...]]:
+        """float16, same shape."""
+        return np.dtype(np.float16), shape
+
+    def pack(self, array: NDArray) -> NDArray:
+        """Rounded float16 copy; finite values beyond float16 are clamped to its largest rounded value."""
+        drop = 10 - self.mantissa
+        largest = np.array(0x7BFF >> drop << drop, np.uint16).view(np.float16).astype(np.float32)
+        values = np.asarray(array, np.float32)
+        half = np.where(np.isfinite(values), np.clip(values, -largest, largest), values).astype(np.float16)
+        if drop == 0:
+            return half
+        bits = half.view(np.uint16)
+        rounded = ((bits + ((1 << (drop - 1)) - 1) + ((bits >> drop) & 1)) >> drop) << drop
+        keep = np.isnan(half)  # a NaN's payload must not round up into another number
+        return np.where(keep, np.uint16(0x7E00), rounded.astype(np.uint16)).view(np.float16)
+
+    def unpack(self, array: NDArray, dtype: np.dtype) -> NDArray:
+        """The values in the field's dtype."""
+        return array.astype(dtype, copy=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """Entry of the schema."""
+        return {"kind": "rounded", "mantissa": self.mantissa}
+
+
+def storage_from_json(entry: dict[str, Any] | None) -> Storage | None:
+    """The storage that a schema entry names; None where arrays are stored as they are.
+
+    Raises:
+        FormatError: the kind is unknown to this version.
+    """
+    if entry is None:
+        return None
+    kinds: dict[str, Any] = {"octahedral": Octahedral, "rounded": Rounded}
+    options = dict(entry)
+    kind = options.pop("kind", None)
+    if kind not in kinds:
+        raise FormatError(f"storage kind {kind!r} is unknown to this version of Tessera; upgrade it")
+    return kinds[kind](**options)

@@ -1,0 +1,208 @@
+"""Plain reader of a data set: records by key or in order, fields decoded when asked for."""
+
+import mmap
+import zlib
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .catalog import Catalog, ShardEntry
+from .codecs import CODECS
+from .errors import FormatError, SchemaError
+from .index import read_facts, read_rows
+from .members import CHECKSUM_BLOCK
+from .names import unit_candidates
+from .schema import Schema
+
+OPEN_SHARDS = 64
+
+
+class Record(Mapping[str, Any]):
+    """One record: `record["image"]` decodes a field; `columns` holds the index's scalars and references.
+
+    Fields that the record lacks (optional, not measured) are not in the mapping.
+    """
+
+    def __init__(self, table: "Table", shard: ShardEntry, row: dict[str, Any]) -> None:
+        self._table, self._shard, self._row = table, shard, row
+        self.key: str = row["key"]
+        self.unit: str = row["unit"]
+        self.split = shard.split
+        names = [c.name for c in table.schema.columns] + [r.name for r in table.schema.references]
+        self.columns = {name: row[name] for name in names}
+
+    def __getitem__(self, name: str) -> Any:
+        """The decoded array of a field.
+
+        Raises:
+            KeyError: no such field, or this record lacks it.
+            FormatError: the stored bytes are damaged; the message names shard, key and field.
+        """
+        if name not in self._table.schema.by_name or self._row[f"{name}.offset"] is None:
+            raise KeyError(name)
+        return self._table._read(self._shard, self._row, name)
+
+    def __iter__(self) -> Iterator[str]:
+        """Names of the fields that this record has."""
+        return (name for name in self._table.schema.by_name if self._row[f"{name}.offset"] is not None)
+
+    def __len__(self) -> int:
+        """Number of fields that this record has."""
+        return sum(1 for _ in self)
+
+    def stored_bytes(self) -> dict[str, int]:
+        """Bytes of each field as stored."""
+        return {name: self._row[f"{name}.size"] for name in self}
+
+
+class Table:
+    """Records of one table, all splits or one; `table[key]`, iteration, `len`.
+
+    Args:
+        root: folder of the data set.
+        catalog: its catalog.
+        name: table name.
+        split: only this split, None for all.
+    """
+
+    def __init__(self, root: Path, catalog: Catalog, name: str, split: str | None = None) -> None:
+        if name not in catalog.tables:
+            raise SchemaError(f"{root}: no table {name!r} (tables: {', '.join(catalog.tables)})")
+        if split is not None and split not in catalog.groups:
+            raise SchemaError(f"{root}: no split {split!r} (splits: {', '.join(catalog.groups)})")
+        self.root, self.name = root, name
+        self.schema: Schema = catalog.tables[name]
+        self.shards = [s for s in catalog.shards if s.table == name and split in (None, s.split) and s.records]
+        self._by_unit: dict[str, list[ShardEntry]] = {}
+        for shard in self.shards:
+            for unit in shard.units:
+                self._by_unit.setdefault(unit, []).append(shard)
+        self._maps: OrderedDict[str, memoryview] = OrderedDict()
+        self._checked: set[tuple[str, int]] = set()
+        self._rows = lru_cache(maxsize=OPEN_SHARDS)(self._load_rows)
+
+    def __len__(self) -> int:
+        """Number of records."""
+        return sum(shard.records for shard in self.shards)
+
+    def __getitem__(self, key: str) -> Record:
+        """The record of a key; opens only the indexes of shards that hold its unit.
+
+        Raises:
+            KeyError: no record has this key.
+        """
+        for unit in unit_candidates(key):
+            for shard in self._by_unit.get(unit, ()):
+                rows = self._rows(shard)
+                at = pc.index(rows["key"], pa.scalar(key)).as_py()
+                if at >= 0:
+                    return Record(self, shard, rows.slice(at, 1).to_pylist()[0])
+        raise KeyError(f"{self.root}: no record {key!r} in table {self.name!r}")
+
+    def __contains__(self, key: object) -> bool:
+        """Whether a record has this key."""
+        try:
+            return isinstance(key, str) and bool(self[key].key)
+        except KeyError:
+            return False
+
+    def __iter__(self) -> Iterator[Record]:
+        """Records in the order of the shards."""
+        for shard in self.shards:
+            for batch in self._rows(shard).to_batches(max_chunksize=256):
+                for row in batch.to_pylist():
+                    yield Record(self, shard, row)
+
+    def keys(self) -> Iterator[str]:
+        """Keys in the order of the shards; reads one column of each index."""
+        for shard in self.shards:
+            yield from read_rows(self.root / shard.index, ["key"])["key"].to_pylist()
+
+    def index(self) -> pa.Table:
+        """All index rows as one arrow table."""
+        tables = [self._rows(shard).replace_schema_metadata() for shard in self.shards]
+        return pa.concat_tables(tables) if tables else pa.table({})
+
+    def close(self) -> None:
+        """Drop the memory maps; arrays that views of them hold stay valid."""
+        self._maps.clear()
+        self._rows.cache_clear()
+
+    def _load_rows(self, shard: ShardEntry) -> pa.Table:
+        read_facts(self.root / shard.index)
+        return read_rows(self.root / shard.index)
+
+    def _bytes(self, shard: ShardEntry) -> memoryview:
+        tar = str(shard.tar)
+        if tar not in self._maps:
+            path = self.root / tar
+            try:
+                with path.open("rb") as stream:
+                    view = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
+            except (OSError, ValueError) as error:
+                raise FormatError(f"{path}: cannot be read ({error}); run `tessera verify {self.root}`") from error
+            if len(view) != shard.bytes:
+                raise FormatError(f"{path}: {len(view)} bytes, its index says {shard.bytes}; build it again")
+            self._maps[tar] = view
+            if len(self._maps) > OPEN_SHARDS:
+                self._maps.popitem(last=False)
+        self._maps.move_to_end(tar)
+        return self._maps[tar]
+
+    def _read(self, shard: ShardEntry, row: dict[str, Any], name: str) -> Any:
+        entry = self.schema.by_name[name]
+        offset, size = row[f"{name}.offset"], row[f"{name}.size"]
+        data = self._bytes(shard)[offset : offset + size]
+        where = f"{self.root / str(shard.tar)}, record {row['key']}, field {name}"
+        if (shard.index, offset) not in self._checked:
+            self._check(data, size, row[f"{name}.crc"], where)
+            self._checked.add((shard.index, offset))
+        codec = CODECS[entry.codec]
+        try:
+            if entry.dtype == "json":
+                return codec.decode(data, np.dtype("V"), ())
+            dtype = np.dtype(entry.dtype)
+            shape = self.schema.shape(entry, {dim: row[f"dim.{dim}"] for dim in self.schema.free})
+            if entry.storage is None:
+                return codec.decode(data, dtype, shape)
+            stored = codec.decode(data, *entry.storage.stored(dtype, shape))
+        except FormatError as error:
+            raise FormatError(f"{where}: {error}") from error
+        return entry.storage.unpack(stored, dtype)
+
+    @staticmethod
+    def _check(data: memoryview, size: int, checksums: list[int], where: str) -> None:
+        blocks = range(0, size, CHECKSUM_BLOCK)
+        if len(data) != size or len(checksums) != len(blocks):
+            raise FormatError(f"{where}: the index does not fit its tar")
+        for at, expected in zip(blocks, checksums, strict=True):
+            if zlib.crc32(data[at : at + CHECKSUM_BLOCK]) != expected:
+                raise FormatError(f"{where}: checksum differs at byte {at}; the shard is damaged, build it again")
+
+
+class Dataset:
+    """A data set on disk: its catalog and its tables.
+
+    Example:
+        >>> frames = Dataset("out/hypersim").table("frames", split="train")  # doctest: +SKIP
+        >>> frames["ai_001_001-cam_00-0007"]["distance"].shape  # doctest: +SKIP
+        (384, 512)
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+        self.catalog = Catalog.read(self.root)
+
+    def table(self, name: str, split: str | None = None) -> Table:
+        """One table, all splits or one.
+
+        Raises:
+            SchemaError: no such table or split.
+        """
+        return Table(self.root, self.catalog, name, split)

@@ -1,0 +1,1 @@
+"""Raw data to shards: readers, labels, recipes, demo data and the run."""

@@ -1,0 +1,50 @@
+"""Recipes as a table: for `tessera ls` and the docs, which follow from the recipe files."""
+
+from dataclasses import dataclass
+
+from .discover import load_recipe, recipe_names
+
+
+@dataclass(frozen=True)
+class RecipeRow:
+    """One label of one recipe."""
+
+    recipe: str
+    summary: str
+    table: str
+    label: str
+    fields: tuple[str, ...]
+    default: bool
+
+
+def recipe_rows() -> list[RecipeRow]:
+    """All labels of all recipes, in order."""
+    return [
+        RecipeRow(name, recipe.summary, table, label.name, tuple(f.name for f in label.fields), label.default)
+        for name in recipe_names()
+        for recipe in [load_recipe(name)]
+        for table, spec in recipe.tables.items()
+        for label in spec.labels
+    ]
+
+
+def recipes_markdown() -> str:
+    """The page docs/recipes.md."""
+    lines = ["# Recipes", "", "Written by `tessera ls --markdown`; a recipe is one file in `pipelines/recipes/`.", ""]
+    for name in recipe_names():
+        recipe = load_recipe(name)
+        lines += [f"## {name}", "", f"{recipe.summary}", ""]
+        for table, spec in recipe.tables.items():
+            lines += [f"Table `{table}`:", "", "| label | on | field | dtype | shape | codec | frame | content |"]
+            lines += ["| --- | --- | --- | --- | --- | --- | --- | --- |"]
+            for label in spec.labels:
+                for entry in label.fields:
+                    shape = " x ".join(str(size) for size in entry.shape) or "scalar"
+                    on = "yes" if label.default else f"`--with {label.name}`"
+                    unit = f", {entry.unit}" if entry.unit else ""
+                    lines.append(
+                        f"| {label.name} | {on} | `{entry.name}` | {entry.dtype} | {shape} | {entry.codec} | "
+                        f"{entry.frame} | {entry.meaning}{unit} |"
+                    )
+            lines.append("")
+    return "\n".join(lines)

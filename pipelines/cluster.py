@@ -1,0 +1,158 @@
+"""Groups as Ray tasks: bounded work in flight, crashes laid to their unit, our own counted retries."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from .. import __version__
+from ..datasets.errors import TesseraError
+from .group import GroupResult, GroupTask, build_group
+from .limits import guard_import_path, process_time_limit, use_one_thread
+from .recipe import Reject
+from .status import read_standing
+
+POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An error that ends the run, sent back as a value so that its text arrives as it was."""
+
+    message: str
+
+
+@dataclass
+class _Flight:
+    task: GroupTask
+    strikes: dict[str, int] = field(default_factory=dict)
+    lost: int = 0
+
+
+def _worker(task: GroupTask) -> GroupResult | Failure:
+    guard_import_path()
+    use_one_thread()
+    limit = partial(process_time_limit, task.unit_timeout, task.status_path.with_suffix(".timeout"))
+    try:
+        return build_group(task, limit)
+    except (TesseraError, OSError) as error:
+        return Failure(str(error) if isinstance(error, TesseraError) else f"{type(error).__name__}: {error}")
+
+
+def _versions() -> dict[str, str]:
+    import numpy
+    import pyarrow
+
+    return {
+        "tessera": __version__,
+        "python": sys.version.split()[0],
+        "numpy": numpy.__version__,
+        "pyarrow": pyarrow.__version__,
+    }
+
+
+def start_ray(workers: int, address: str | None) -> int:
+    """Start a local Ray with `workers` CPUs, or join a cluster and compare versions; returns the tasks run at once.
+
+    Raises:
+        TesseraError: a node of the cluster runs other versions, which would give other bytes.
+    """
+    os.environ["RAY_task_oom_retries"] = "0"  # noqa: SIM112 (Ray's spelling); ours are counted and logged
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    common: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
+    if address:
+        ray.init(address=address, **common)
+        _compare_versions()
+    else:
+        ray.init(num_cpus=workers, include_dashboard=False, address="local", **common)
+    return int(ray.cluster_resources().get("CPU", 1))
+
+
+def _compare_versions() -> None:
+    ours = _versions()
+    remote = ray.remote(num_cpus=0)(_versions)
+    for node in ray.nodes():
+        if node["Alive"]:
+            place = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            theirs = ray.get(remote.options(scheduling_strategy=place).remote())
+            if theirs != ours:
+                raise TesseraError(
+                    f"node {node['NodeManagerHostname']} has {theirs}, this one {ours}; install the same"
+                )
+
+
+def run_ray(
+    tasks: Sequence[GroupTask], at_once: int, retries: int, poll: Callable[[Sequence[GroupTask]], None]
+) -> Iterator[tuple[GroupTask, GroupResult]]:
+    """Build groups as Ray tasks; yields each with its result, in order of completion.
+
+    A worker that dies costs its group's other units nothing but time: the group is built again, and a unit that
+    was being processed at `retries + 1` deaths is rejected. A hung unit is rejected at once.
+
+    Args:
+        tasks: the groups.
+        at_once: how many run at once; two more are queued.
+        retries: how often a unit that crashed its worker is tried again.
+        poll: called with the tasks in flight, twice a second and before each wait.
+
+    Raises:
+        TesseraError: a failure that ends the run.
+    """
+    remote = ray.remote(num_cpus=1, max_retries=0, retry_exceptions=False)(_worker)
+    waiting = [_Flight(task) for task in reversed(tasks)]
+    flying: dict[Any, _Flight] = {}
+    while waiting or flying:
+        while waiting and len(flying) < at_once + 2:
+            flight = waiting.pop()
+            flying[remote.remote(flight.task)] = flight
+        poll([flight.task for flight in flying.values()])
+        done, _ = ray.wait(list(flying), timeout=POLL_SECONDS)
+        for handle in done:
+            flight = flying.pop(handle)
+            try:
+                result = ray.get(handle)
+            except ray.exceptions.RayTaskError as error:
+                raise TesseraError(f"{flight.task.name}: {error.cause}") from error
+            except ray.exceptions.RayError as error:
+                waiting.append(_after_crash(flight, error, retries))
+                continue
+            if isinstance(result, Failure):
+                raise TesseraError(result.message)
+            result.retries += flight.task.attempt - 1
+            yield flight.task, result
+
+
+def _after_crash(flight: _Flight, error: Exception, retries: int) -> _Flight:
+    """The group's next attempt, without a unit that has used up its own."""
+    task = replace(flight.task, attempt=flight.task.attempt + 1)
+    standing = read_standing(flight.task.status_path)
+    traceback = flight.task.status_path.with_suffix(".timeout")
+    hung = traceback.exists() and traceback.stat().st_size > 0
+    flight.task.status_path.unlink(missing_ok=True)
+    if not standing.unit or standing.stage == "commit":
+        flight.lost += 1  # the node or the worker died outside any unit
+        if flight.lost > 3:
+            raise TesseraError(f"{task.name}: its worker died {flight.lost} times outside any unit: {error}") from error
+        return replace(flight, task=task)
+    strikes = flight.strikes.get(standing.unit, 0) + 1
+    flight.strikes[standing.unit] = strikes
+    if hung:
+        traceback.rename(traceback.with_name(f"{task.name}-{standing.unit}.hung.txt"))
+    if hung or strikes > retries:
+        text = f"took longer than --unit-timeout {task.unit_timeout:g}" if hung else _cause(error)
+        reject = Reject(standing.unit, "", standing.unit, standing.stage, text)
+        task = replace(task, skip={**task.skip, standing.unit: reject})
+    return replace(flight, task=task)
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, ray.exceptions.OutOfMemoryError):
+        return "its worker was killed for lack of memory"
+    if isinstance(error, ray.exceptions.NodeDiedError):
+        return "its node died"
+    return "its worker process crashed"

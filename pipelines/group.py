@@ -1,0 +1,274 @@
+"""One task: a group of units to shards, in this process or in a Ray worker. Results go to disk here."""
+
+import contextlib
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..datasets.errors import TesseraError
+from ..datasets.index import ShardFacts
+from ..datasets.schema import Schema
+from ..datasets.shard import ShardWriter, shard_stem
+from ..datasets.stages import Stages
+from .discover import load_recipe
+from .fingerprint import REJECTED, fingerprint
+from .limits import UnitTimeout
+from .notes import GroupNote, UnitNote, note_path, read_note, write_note
+from .previous import copy_records
+from .rawfiles import RawFiles, note_file
+from .recipe import Recipe, Reject, Sample, Unit
+from .status import StatusFile
+
+Limit = Callable[[], AbstractContextManager[None]]
+
+
+@dataclass(frozen=True)
+class GroupTask:
+    """What a worker needs to build one group; small, for it travels through Ray.
+
+    `options` are the values of the recipe's options (its class may not be importable where the task is unpickled).
+    `skip` holds the rejects of units that crashed or hung before; `keep` names units whose records are copied from
+    the group's shards of an earlier run, with their fingerprints.
+    """
+
+    recipe: str
+    options: Mapping[str, Any]
+    raw: Path
+    out: Path
+    run: str
+    split: str
+    group: int
+    units: tuple[Unit, ...]
+    specs: Mapping[str, str]
+    made_from: Mapping[str, Any]
+    shard_bytes: int
+    unit_timeout: float = 0.0
+    strict: bool = False
+    attempt: int = 1
+    skip: Mapping[str, Reject] = field(default_factory=dict)
+    keep: Mapping[str, str] = field(default_factory=dict)
+    lock_name: str = "lock"
+
+    @property
+    def name(self) -> str:
+        """`train-000012`: names the group in `runs/`."""
+        return f"{self.split}-{self.group:06d}"
+
+    @property
+    def log_folder(self) -> Path:
+        """Folder of the run's log."""
+        return self.out / "runs" / self.run
+
+    @property
+    def status_path(self) -> Path:
+        """The group's standing."""
+        return self.log_folder / "status" / f"{self.name}.json"
+
+
+@dataclass
+class GroupResult:
+    """What a finished group reports to the driver: counts and notes, never data."""
+
+    records: int = 0
+    bytes: int = 0
+    reused: int = 0
+    retries: int = 0
+    rejects: list[Reject] = field(default_factory=list)
+    tracebacks: list[dict[str, str]] = field(default_factory=list)
+    stages: Stages = field(default_factory=Stages)
+    shards: list[ShardFacts] = field(default_factory=list)
+
+
+class StrictStop(TesseraError):
+    """A unit or record failed under `--strict`."""
+
+
+class _Builder:
+    """State of one group while it is built."""
+
+    def __init__(self, task: GroupTask, limit: Limit, poll: Callable[[], None], status: StatusFile) -> None:
+        self.task, self.limit, self.poll, self.status = task, limit, poll, status
+        self.recipe: Recipe = load_recipe(task.recipe)
+        self.options = self.recipe.options(**task.options)
+        self.schemas: dict[str, Schema] = self.recipe.schemas(self.options)
+        self.labels = {name: self.recipe.labels(name, self.options) for name in self.schemas}
+        self.result = GroupResult()
+        self.writers: dict[str, ShardWriter] = {}
+        self.notes: dict[str, UnitNote] = {}
+
+    def build(self) -> GroupResult:
+        task, result = self.task, self.result
+        with contextlib.ExitStack() as stack:
+            for table, schema in self.schemas.items():
+                writer = ShardWriter(
+                    task.out / task.split, table, task.split, task.group, schema, run=task.run, limit=task.shard_bytes
+                )
+                self.writers[table] = stack.enter_context(writer)
+            fingerprints = {unit.name: self.unit(unit) for unit in task.units}
+            self.check_lock()
+            self.status.set(key="", stage="commit")
+            rejects = [vars(reject) for reject in result.rejects]
+            for writer in self.writers.values():
+                result.shards += writer.commit(fingerprints, rejects, dict(task.made_from))
+                result.stages.merge(writer.stages)
+        self.note()
+        return result
+
+    def note(self) -> None:
+        """Leave the group's note, by which the next run knows it; units that were copied keep theirs."""
+        task = self.task
+        path = note_path(task.out, task.split, task.group)
+        old = read_note(path)
+        units = {name: old.units[name] for name in task.keep if old} | self.notes
+        files = [f"{task.split}/{x.tar}" for x in self.result.shards if x.tar]
+        files += [f"{task.split}/{shard_stem(x.table, x.group, x.part)}.parquet" for x in self.result.shards]
+        write_note(path, GroupNote(units, {name: note_file(task.out / name) for name in files}), task.run)
+
+    def unit(self, unit: Unit) -> str:
+        """Build or copy one unit; returns its fingerprint."""
+        task = self.task
+        self.status.set(unit=unit.name, key="", stage="start")
+        for writer in self.writers.values():
+            writer.begin(unit.name)
+        if unit.name in task.keep:
+            with self.result.stages("copy"):
+                copied = copy_records(task.out, task.split, task.group, unit.name, self.writers)
+            self.result.records += copied.records
+            self.result.reused += copied.records
+            self.result.rejects += copied.rejects
+            return task.keep[unit.name]
+        if unit.name in task.skip:
+            return self.failed(unit, task.skip[unit.name], None)
+        for attempt in (1, 2):
+            files = RawFiles(task.raw)
+            before = self.result.records, self.result.bytes, len(self.result.rejects)
+            try:
+                with self.limit():
+                    self.records(unit, files)
+                break
+            except (KeyboardInterrupt, StrictStop):
+                raise
+            except Exception as error:
+                self.undo(*before)
+                if (
+                    attempt == 1
+                    and isinstance(error, OSError)
+                    and not isinstance(error, FileNotFoundError | PermissionError)
+                ):
+                    self.result.retries += 1  # a hiccup of disk or network, not of the data
+                    continue
+                return self.failed(unit, self.reject(unit, "", error), files)
+        self.notes[unit.name] = UnitNote(task.specs[unit.name], dict(files.notes), False)
+        return fingerprint(task.specs[unit.name], files.digest())
+
+    def undo(self, records: int, size: int, rejects: int) -> None:
+        """Forget what a failed unit has given so far."""
+        self.result.records, self.result.bytes = records, size
+        del self.result.rejects[rejects:]
+        self.status.set(records=records, rejects=rejects)
+        for writer in self.writers.values():
+            writer.rollback()
+
+    def failed(self, unit: Unit, reject: Reject, files: RawFiles | None) -> str:
+        self.left_out(reject)
+        self.notes[unit.name] = UnitNote(self.task.specs[unit.name], dict(files.notes) if files else {}, True)
+        return f"{REJECTED}{self.task.specs[unit.name]}"
+
+    def left_out(self, reject: Reject) -> None:
+        self.result.rejects.append(reject)
+        self.status.set(rejects=len(self.result.rejects))
+
+    def records(self, unit: Unit, files: RawFiles) -> None:
+        """Every planned record of a unit becomes a record or a reject."""
+        missing = dict.fromkeys(unit.records)
+        self.result.rejects += unit.rejects
+        samples = self.recipe.read(unit, files, self.options)
+        while True:
+            self.status.set(stage="read")
+            with self.result.stages("read"):
+                sample = next(samples, None)
+            if sample is None:
+                break
+            if sample.key not in missing:
+                raise TesseraError(f"the reader gave record {sample.key!r}, which was not planned or came twice")
+            del missing[sample.key]
+            if isinstance(sample, Reject):
+                if self.task.strict:
+                    raise StrictStop(f"{sample.key} ({sample.path}): {sample.stage}: {sample.error}")
+                self.left_out(sample)
+            else:
+                self.sample(unit, sample)
+        if missing:
+            raise TesseraError(
+                f"the reader gave nothing for {len(missing)} planned records, first {next(iter(missing))}"
+            )
+        for name, seconds in files.stages.items():
+            self.result.stages.merge({f"read: {name}": seconds})
+
+    def sample(self, unit: Unit, sample: Sample) -> None:
+        """Label, encode and write one record; a failure rejects this record alone."""
+        writer = self.writers[sample.table]
+        names = set(self.schemas[sample.table].by_name)
+        values: dict[str, Any] = {}
+        try:
+            for label in self.labels[sample.table]:
+                self.status.set(key=sample.key, stage=label.name)
+                with self.result.stages(label.name):
+                    values.update(label.make(sample.data, self.options))
+            self.status.set(stage="encode")
+            scalars = {**sample.scalars, **{name: value for name, value in values.items() if name not in names}}
+            fields = {name: value for name, value in values.items() if name in names}
+            self.result.bytes += writer.add(sample.key, fields, scalars)
+        except (KeyboardInterrupt, UnitTimeout, OSError):
+            raise
+        except Exception as error:
+            self.left_out(self.reject(unit, sample.key, error))
+            return
+        self.result.records += 1
+        self.status.set(records=self.result.records)
+        self.poll()
+
+    def reject(self, unit: Unit, key: str, error: Exception) -> Reject:
+        text = traceback.format_exc()
+        self.result.tracebacks.append({"unit": unit.name, "key": key, "traceback": text})
+        message = normalise(error, self.task.raw, self.task.out)
+        if self.task.strict:
+            raise StrictStop(f"{key or unit.name}: {self.status.standing.stage}: {message}") from error
+        return Reject(unit.name, key, unit.name, self.status.standing.stage, message)
+
+    def check_lock(self) -> None:
+        """A worker that outlived its driver must not commit into a later run."""
+        lock = self.task.out / "runs" / self.task.lock_name
+        if lock.read_text() != self.task.run:
+            raise TesseraError("another run has taken over; this group is not committed")
+
+
+def normalise(error: BaseException, raw: Path, out: Path) -> str:
+    """An error's first line without this machine's paths, so that rejects are the same everywhere."""
+    lines = str(error).strip().splitlines()
+    text = lines[0] if lines else "no message"
+    for folder in {str(raw), str(raw.resolve()), str(out), str(out.resolve())}:
+        text = text.replace(f"{folder}/", "")
+    return text if isinstance(error, TesseraError) else f"{type(error).__name__}: {text}"
+
+
+def build_group(task: GroupTask, limit: Limit, poll: Callable[[], None] = lambda: None) -> GroupResult:
+    """Build and commit one group.
+
+    Args:
+        task: what to build.
+        limit: context manager under which each unit runs, for its time limit.
+        poll: called after each record, for the progress of a run in this process.
+
+    Raises:
+        StrictStop: something failed under `--strict`; nothing of the group is left.
+        OSError: OUT cannot be written.
+    """
+    status = StatusFile(task.status_path)
+    try:
+        return _Builder(task, limit, poll, status).build()
+    finally:
+        status.close()

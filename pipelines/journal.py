@@ -1,0 +1,60 @@
+"""The log of one run in `runs/`: options, machine, git state, stage timings, retries, tracebacks."""
+
+import json
+import os
+import platform
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+
+
+def new_run() -> str:
+    """A run's id: the time and a random part; nothing in the data set's own files depends on it."""
+    return time.strftime("%Y%m%dT%H%M%S-") + os.urandom(4).hex()
+
+
+def git_state() -> str:
+    """Commit of the checkout that this code runs from, with `+` where it has changes; empty outside a checkout."""
+    root = Path(__file__).resolve().parents[1]
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+class Journal:
+    """Appends events to `runs/RUN/log.jsonl`, one JSON object a line, flushed as they come."""
+
+    def __init__(self, out: Path, run: str) -> None:
+        self.path = out / "runs" / run / "log.jsonl"
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._stream = self.path.open("a")
+        self.write("start", machine=platform.platform(), python=platform.python_version(), cpus=os.cpu_count(),
+                   host=platform.node(), version=__version__, git=git_state())  # fmt: skip
+
+    def write(self, event: str, **values: Any) -> None:
+        """Append one event with the time."""
+        self._stream.write(json.dumps({"event": event, "time": time.time(), **values}, default=str) + "\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stream.close()
+
+
+def read_journals(out: Path, event: str) -> list[dict[str, Any]]:
+    """All events of one kind from all runs of a data set, oldest run first; torn last lines are passed over."""
+    found = []
+    for path in sorted(out.glob("runs/*/log.jsonl")):
+        for line in path.read_text().splitlines():
+            try:
+                values = json.loads(line)
+            except ValueError:  # the line being written when the run was killed
+                continue
+            if values["event"] == event:
+                found.append(values)
+    return found

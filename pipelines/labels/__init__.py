@@ -1,0 +1,1 @@
+"""Labels: pure functions on arrays, no I/O, no Ray; one label a file."""

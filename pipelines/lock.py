@@ -1,0 +1,39 @@
+"""Lock on OUT: keeps two runs apart, lets the parts of one plan work side by side, and dies with its process."""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..datasets.errors import TesseraError
+
+
+def lock_name(part: tuple[int, int] | None) -> str:
+    """File in `runs/` that holds the id of the run that may commit."""
+    return "lock" if part is None else f"lock-{part[0]}-of-{part[1]}"
+
+
+@contextmanager
+def lock_out(out: Path, run: str, part: tuple[int, int] | None) -> Iterator[None]:
+    """Hold OUT for this run: alone, or as one part of several.
+
+    The kernel drops the lock with the process, so nothing is left to clean after a kill.
+
+    Raises:
+        TesseraError: another run holds it.
+    """
+    folder = out / "runs"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a+") as whole, (folder / lock_name(part)).open("a+") as own:
+        try:
+            fcntl.flock(whole, (fcntl.LOCK_EX if part is None else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+            if part is not None:
+                fcntl.flock(own, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            what = "another run" if part is None else f"another run, or another part {part[0]}/{part[1]},"
+            raise TesseraError(f"{out}: {what} is writing here; wait for it, or use another --out") from error
+        own.seek(0)
+        own.truncate()
+        own.write(run)
+        own.flush()
+        yield

@@ -1,0 +1,63 @@
+"""Notes of committed groups in `runs/notes/`: sizes and times by which a later run knows them unchanged."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ..datasets.commit import write_file
+from .rawfiles import FileNote, RawFiles, note_file
+
+
+@dataclass(frozen=True)
+class UnitNote:
+    """Spec hash of a unit, the raw files that it read or missed, and whether the unit as a whole was rejected."""
+
+    spec: str
+    files: dict[str, FileNote]
+    failed: bool
+
+
+@dataclass(frozen=True)
+class GroupNote:
+    """Notes of a group's units, and size and modification time of its tars and indexes, by path in OUT."""
+
+    units: dict[str, UnitNote]
+    shards: dict[str, FileNote]
+
+
+def note_path(out: Path, split: str, group: int) -> Path:
+    """Where the note of a group lies."""
+    return out / "runs" / "notes" / f"{split}-{group:06d}.json"
+
+
+def write_note(path: Path, note: GroupNote, run: str) -> None:
+    """Write a group's note."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_file(path, json.dumps(asdict(note), separators=(",", ":")).encode(), run)
+
+
+def read_note(path: Path) -> GroupNote | None:
+    """A group's note; None where there is none or it is damaged, which costs a rebuild and nothing else."""
+    try:
+        values = json.loads(path.read_bytes())
+        units = {
+            name: UnitNote(unit["spec"], {p: FileNote(**note) for p, note in unit["files"].items()}, unit["failed"])
+            for name, unit in values["units"].items()
+        }
+        return GroupNote(units, {name: FileNote(**note) for name, note in values["shards"].items()})
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def unchanged(raw: Path, note: UnitNote, rehash: bool) -> bool:
+    """Whether every raw file of a unit is what it was: by size and time, by content where those differ or on demand."""
+    for path, before in note.files.items():
+        now = note_file(raw / path)
+        if now.size != before.size:
+            return False
+        if before.size >= 0 and (rehash or now.mtime_ns != before.mtime_ns):
+            files = RawFiles(raw)
+            files.read(path)
+            if files.notes[path].sha256 != before.sha256:
+                return False
+    return True

@@ -1,0 +1,162 @@
+"""From a RAW folder and options to the tasks of a run: plan, selection, groups, and the catalog they belong to."""
+
+import fnmatch
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..datasets.catalog import CATALOG, Catalog
+from ..datasets.errors import RawDataError, TesseraError, UsageError
+from .fingerprint import group_of, made_from, unit_spec
+from .group import GroupTask
+from .lock import lock_name
+from .recipe import Plan, Recipe, Unit
+from .settings import RunSettings
+
+SMALL, LARGE = 128 << 20, 512 << 20
+SMALL_TOTAL = 20 << 30
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run before it starts: the plan, its catalog (state `building`), and one task for each group."""
+
+    recipe: Recipe
+    options: Any
+    settings: RunSettings
+    raw: Path
+    out: Path
+    plan: Plan
+    catalog: Catalog
+    tasks: tuple[GroupTask, ...]
+
+    @property
+    def records(self) -> int:
+        """Planned records."""
+        return sum(len(unit.records) for unit in self.plan.units)
+
+
+def check_folders(raw: Path, out: Path) -> None:
+    """Refuse a RAW that is no folder, and an OUT that would mix with it.
+
+    Raises:
+        RawDataError, UsageError: as said.
+    """
+    if not raw.is_dir():
+        raise RawDataError(f"{raw}: no such folder; --raw (RAW=) names the folder that holds the raw data set")
+    if not os.access(raw, os.R_OK | os.X_OK):
+        raise RawDataError(f"{raw}: cannot be listed; check its permissions")
+    here, there = raw.resolve(), out.resolve()
+    if here == there or here in there.parents or there in here.parents:
+        raise UsageError(
+            f"--out {out} and --raw {raw} lie in each other; the raw data are never written to, choose another --out"
+        )
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out} is a file; name a folder")
+
+
+def select(plan: Plan, settings: RunSettings) -> Plan:
+    """The plan under `--only` and `--limit`.
+
+    Raises:
+        UsageError: nothing is left.
+    """
+    units = list(plan.units)
+    if settings.only is not None:
+        units = [unit for unit in units if fnmatch.fnmatchcase(unit.name, settings.only)]
+        if not units:
+            known = ", ".join(unit.name for unit in plan.units[:5])
+            raise UsageError(f"--only {settings.only!r} matches none of {len(plan.units)} units ({known}, ...)")
+    if settings.limit is not None:
+        left, kept = settings.limit, []
+        for unit in units:
+            if left <= 0:
+                break
+            kept.append(unit if len(unit.records) <= left else unit.only(list(unit.records)[:left]))
+            left -= len(kept[-1].records)
+        units = kept
+    return Plan(tuple(units), plan.notes)
+
+
+def prepare(recipe: Recipe, options: Any, raw: Path, settings: RunSettings, run: str) -> Prepared:
+    """Plan a run; nothing is written.
+
+    Raises:
+        UsageError, RawDataError: options or raw data that cannot work.
+        TesseraError: OUT holds another data set.
+    """
+    settings.check()
+    out = settings.out if settings.out is not None else Path("out") / recipe.name
+    check_folders(raw, out)
+    plan = select(recipe.plan(raw, options), settings)
+    _check_names(plan)
+    old = Catalog.read(out) if (out / CATALOG).exists() else None
+    catalog = _catalog(recipe, options, settings, plan, old)
+    if old is not None:
+        _check_same(out, old, catalog)
+    common = made_from(recipe.name, catalog.options, catalog.labels, catalog.seed)
+    members: dict[tuple[str, int], list[Unit]] = {}
+    for unit in plan.units:
+        group = group_of(catalog.seed, catalog.name, unit.name, catalog.groups[unit.split])
+        members.setdefault((unit.split, group), []).append(unit)
+    tasks = tuple(
+        GroupTask(
+            recipe=recipe.name, options=vars(options), raw=raw.resolve(), out=out.resolve(), run=run, split=split,
+            group=group, units=tuple(units), specs={unit.name: unit_spec(unit, common) for unit in units},
+            made_from=common, shard_bytes=catalog.shard_bytes, unit_timeout=settings.unit_timeout,
+            strict=settings.strict, lock_name=lock_name(settings.parsed_part()),
+        )
+        for (split, group), units in sorted(members.items())
+    )  # fmt: skip
+    return Prepared(recipe, options, settings, raw, out.resolve(), plan, catalog, tasks)
+
+
+def _check_names(plan: Plan) -> None:
+    if not plan.units:
+        raise RawDataError("the plan is empty: no unit in RAW is selected; " + "; ".join(plan.notes))
+    names = [unit.name for unit in plan.units]
+    if len(set(names)) != len(names):
+        double = next(name for name in names if names.count(name) > 1)
+        raise RawDataError(f"unit {double!r} appears twice in RAW")
+
+
+def _catalog(recipe: Recipe, options: Any, settings: RunSettings, plan: Plan, old: Catalog | None) -> Catalog:
+    totals: dict[str, int] = {}
+    for unit in plan.units:
+        totals[unit.split] = totals.get(unit.split, 0) + len(unit.records) * recipe.record_bytes(options)
+    size = SMALL if sum(totals.values()) < SMALL_TOTAL else LARGE
+    size = settings.shard_mb << 20 if settings.shard_mb else size
+    if old is not None:
+        size = old.shard_bytes
+    groups = {split: math.ceil(total / size) for split, total in sorted(totals.items())}
+    selection: Mapping[str, Any] = recipe.selection(options) | {"only": settings.only, "limit": settings.limit}
+    return Catalog(
+        name=recipe.name, recipe=recipe.name, state="building", labels=recipe.versions(options),
+        options=recipe.content_options(options), selection=dict(selection), seed=settings.seed,
+        groups=groups | (old.groups if old else {}), shard_bytes=size, tables=recipe.schemas(options),
+        code_version=__version__,
+    )  # fmt: skip
+
+
+def _check_same(out: Path, old: Catalog, new: Catalog) -> None:
+    """Refuse to mix two data sets in one OUT."""
+    how = f"use another --out, or delete {out} to build it anew"
+    if old.recipe != new.recipe:
+        raise TesseraError(f"{out} holds a data set of recipe {old.recipe}, not {new.recipe}; {how}")
+    if old.selection != new.selection:
+        changed = ", ".join(
+            f"{k} {old.selection.get(k)!r} -> {v!r}" for k, v in new.selection.items() if old.selection.get(k) != v
+        )
+        raise TesseraError(f"{out} was made from another selection ({changed}); {how}")
+    if old.seed != new.seed:
+        raise TesseraError(f"{out} was made with --seed {old.seed}; {how}")
+    for table, schema in new.tables.items():
+        before = old.tables.get(table)
+        if before is None or before.to_json() != schema.to_json():
+            mine, theirs = set(schema.by_name), set(before.by_name) if before else set()
+            fields = ", ".join(sorted(mine ^ theirs)) or "shapes or encodings"
+            raise TesseraError(f"{out} has another schema in table {table} ({fields} differ); {how}")

@@ -1,0 +1,55 @@
+"""Progress of a run: a rich bar on a terminal, plain lines elsewhere."""
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+LINE_SECONDS = 10.0
+
+
+class RunProgress:
+    """Shows records done of the plan's total, rate, time left and rejects; a context manager."""
+
+    def __init__(self, name: str, total: int, console: Console) -> None:
+        self.name, self.total, self.console = name, total, console
+        self.start = self._last = time.monotonic()
+        self._bar: Progress | None = None
+        if console.is_terminal:
+            columns = [
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[text]}"),
+            ]
+            self._bar = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console)
+            self._task = self._bar.add_task(name, total=total, text="")
+
+    def __enter__(self) -> "RunProgress":
+        """Start the bar, where there is one."""
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop the bar."""
+        if self._bar:
+            self._bar.stop()
+
+    def update(self, records: int, rejects: int, stage: str = "") -> None:
+        """Show the state: records and rejects so far, and where a worker stands."""
+        now = time.monotonic()
+        rate = records / max(now - self.start, 1e-9)
+        if self._bar:
+            text = f"{rate:.1f}/s  {rejects} rejected  {stage}"
+            self._bar.update(self._task, completed=records + rejects, text=text)
+        elif now - self._last >= LINE_SECONDS:
+            self._last = now
+            left = (self.total - records - rejects) / rate if rate else float("inf")
+            self.console.print(
+                f"{self.name}: {records}/{self.total} records, {rate:.1f}/s, {left:.0f} s left, {rejects} rejected",
+                soft_wrap=True, highlight=False,
+            )  # fmt: skip

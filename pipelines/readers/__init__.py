@@ -1,0 +1,1 @@
+"""Readers: each knows one raw layout, finds its units and loads them."""

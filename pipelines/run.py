@@ -1,0 +1,234 @@
+"""The run: stale groups are built, the catalog is brought up to date, and a summary says what happened."""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from ..datasets.catalog import Catalog, scan_shards
+from ..datasets.commit import sweep
+from ..datasets.errors import TesseraError
+from ..datasets.index import read_facts
+from ..datasets.shard import shard_stem
+from ..datasets.stages import Stages
+from .disk import check_room
+from .group import GroupResult, GroupTask
+from .journal import Journal, new_run
+from .lock import lock_out
+from .prepare import Prepared, prepare
+from .progress import RunProgress
+from .recipe import Recipe, Reject
+from .rejects import write_rejects
+from .settings import RunSettings
+from .stale import judge_group
+from .status import read_standing
+
+
+@dataclass
+class Summary:
+    """What a run did, and what the data set holds now (`records` and `rejects` count the whole of it)."""
+
+    run: str
+    built_groups: int = 0
+    groups: int = 0
+    built_records: int = 0
+    reused_records: int = 0
+    retries: int = 0
+    seconds: float = 0.0
+    setup_seconds: float = 0.0
+    records: int = 0
+    bytes: int = 0
+    units: int = 0
+    rejects: list[Reject] = field(default_factory=list)
+    stages: Stages = field(default_factory=Stages)
+    complete: bool = False
+    status: int = 0
+
+
+def run_recipe(
+    recipe: Recipe, options: Any, raw: Path, settings: RunSettings, console: Console | None = None
+) -> Summary:
+    """Turn raw data into shards.
+
+    The same call again, after a kill or a change, builds exactly what is stale.
+
+    Args:
+        recipe: what to run.
+        options: an instance of `recipe.options`.
+        raw: the raw data set's folder.
+        settings: the run's own options.
+        console: where progress goes; standard error by default.
+
+    Returns:
+        The summary; its `status` is the command's exit status.
+
+    Raises:
+        TesseraError: bad options, bad raw data as a whole, OUT in use or of another data set, a failure under
+            `--strict`, or OUT cannot be written.
+    """
+    run, console = new_run(), console or Console(stderr=True, quiet=settings.quiet)
+    start = time.perf_counter()
+    prepared = prepare(recipe, options, raw, settings, run)
+    out, part = prepared.out, settings.parsed_part()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TesseraError(f"--out {out}: cannot be made ({error.strerror})") from error
+    with ExitStack() as stack:
+        stack.enter_context(lock_out(out, run, part))
+        journal = Journal(out, run)
+        stack.callback(journal.close)
+        journal.write("options", recipe=recipe.name, raw=str(raw), settings=vars(settings), options=options)
+        try:
+            summary = _run_locked(prepared, run, journal, console, start)
+        except OSError as error:
+            raise TesseraError(
+                f"{out}: {type(error).__name__}: {error}; the same command again goes on from here"
+            ) from error
+        journal.write("end", **{**vars(summary), "rejects": len(summary.rejects)})
+    return summary
+
+
+def _run_locked(prepared: Prepared, run: str, journal: Journal, console: Console, start: float) -> Summary:
+    out, settings = prepared.out, prepared.settings
+    summary = Summary(run, groups=len(prepared.tasks), units=len(prepared.plan.units))
+    _sweep(prepared)
+    stale = _stale(prepared)
+    part = settings.parsed_part()
+    tasks = [t for i, t in enumerate(prepared.tasks) if part is None or i % part[1] == part[0]]
+    tasks = [stale[t.name] for t in tasks if t.name in stale]
+    removed = _remove_unplanned(prepared) if part is None else 0
+    catalog = Catalog.read(out) if (out / "dataset.json").exists() else None
+    if tasks or removed or catalog is None or catalog.state != "complete":
+        check_room(out, sum(len(unit.records) for task in tasks for unit in task.units if unit.name not in task.keep)
+                   * prepared.recipe.record_bytes(prepared.options))  # fmt: skip
+        if catalog is None or catalog.state == "complete" or part is None:
+            prepared.catalog.write(out, run)
+        summary.setup_seconds = time.perf_counter() - start
+        _build(prepared, tasks, summary, journal, console)
+        _finish(prepared, run)
+    final = Catalog.read(out)
+    summary.complete = final.state == "complete"
+    summary.records = sum(shard.records for shard in final.shards)
+    summary.bytes = sum(shard.bytes for shard in final.shards)
+    summary.rejects = _all_rejects(out, final)
+    summary.seconds = time.perf_counter() - start
+    lost = {reject.unit for reject in summary.rejects if not reject.key and reject.stage != "plan"}
+    summary.status = int(len(lost) > settings.max_reject * len(prepared.plan.units))
+    return summary
+
+
+def _sweep(prepared: Prepared) -> None:
+    """Delete what dead runs left: everything when alone, our own groups' where other parts are at work."""
+    part = prepared.settings.parsed_part()
+    if part is None:
+        for folder in (prepared.out, *(prepared.out / split for split in prepared.catalog.groups)):
+            sweep(folder)
+        return
+    for i, task in enumerate(prepared.tasks):
+        if i % part[1] == part[0]:
+            for table in prepared.catalog.tables:
+                sweep(prepared.out / task.split, shard_stem(table, task.group, 0))
+
+
+def _stale(prepared: Prepared) -> dict[str, GroupTask]:
+    """Tasks of groups that must be built, by name, each with the units it can copy."""
+    settings, found = prepared.settings, {}
+    tables = list(prepared.catalog.tables)
+    for task in prepared.tasks:
+        verdict = judge_group(
+            task.raw, task.out, task.split, task.group, tables, list(task.units), task.specs,
+            rehash=settings.rehash, retry_failed=settings.retry_failed,
+        )  # fmt: skip
+        if not verdict.fresh:
+            found[task.name] = replace(task, keep=verdict.keep)
+    return found
+
+
+def _remove_unplanned(prepared: Prepared) -> int:
+    """Delete shards of groups that have no unit any more."""
+    planned = {(task.split, task.group) for task in prepared.tasks}
+    removed = 0
+    for shard in scan_shards(prepared.out, prepared.catalog):
+        if (shard.split, shard.group) not in planned:
+            for path in (prepared.out / shard.index, prepared.out / shard.tar if shard.tar else None):
+                if path:
+                    path.unlink(missing_ok=True)
+            removed += 1
+    return removed
+
+
+def _build(
+    prepared: Prepared, tasks: Sequence[GroupTask], summary: Summary, journal: Journal, console: Console
+) -> None:
+    total = sum(len(unit.records) for task in tasks for unit in task.units)
+    with RunProgress(prepared.recipe.name, total, console) as progress:
+
+        def poll(flying: Sequence[GroupTask]) -> None:
+            standings = [read_standing(task.status_path) for task in flying]
+            records = summary.built_records + sum(standing.records for standing in standings)
+            rejects = len(summary.rejects) + sum(standing.rejects for standing in standings)
+            stage = next((f"{s.key or s.unit}: {s.stage}" for s in standings if s.unit), "")
+            progress.update(records, rejects, stage)
+
+        for task, result in _results(tasks, prepared.settings, summary, poll):
+            _absorb(task, result, summary, journal)
+            poll(())
+
+
+def _results(
+    tasks: Sequence[GroupTask], settings: RunSettings, summary: Summary, poll: Callable[[Sequence[GroupTask]], None]
+) -> Iterator[tuple[GroupTask, GroupResult]]:
+    address = settings.ray_address or os.environ.get("RAY_ADDRESS")
+    if not tasks:
+        return
+    if settings.part is not None or (settings.workers == 0 and not settings.ray_address):
+        from .serial import run_serial
+
+        yield from run_serial(tasks, poll)
+        return
+    from . import cluster
+
+    start = time.perf_counter()
+    try:
+        at_once = cluster.start_ray(settings.workers, address)
+        summary.setup_seconds += time.perf_counter() - start
+        yield from cluster.run_ray(tasks, at_once, settings.retries, poll)
+    finally:
+        cluster.ray.shutdown()
+
+
+def _absorb(task: GroupTask, result: GroupResult, summary: Summary, journal: Journal) -> None:
+    summary.built_groups += 1
+    summary.built_records += result.records
+    summary.reused_records += result.reused
+    summary.retries += result.retries
+    summary.stages.merge(result.stages)
+    summary.rejects += result.rejects
+    journal.write(
+        "group", group=task.name, units=[unit.name for unit in task.units], records=result.records,
+        reused=result.reused, bytes=result.bytes, retries=result.retries, stages=dict(result.stages),
+        rejects=[vars(reject) for reject in result.rejects], tracebacks=result.tracebacks,
+    )  # fmt: skip
+
+
+def _finish(prepared: Prepared, run: str) -> None:
+    """Write rejects and catalog; the state is complete when every planned group is committed as planned."""
+    out, catalog = prepared.out, prepared.catalog
+    complete = not _stale(replace(prepared, settings=replace(prepared.settings, retry_failed=False, rehash=False)))
+    shards = scan_shards(out, catalog)
+    rejects = _all_rejects(out, replace(catalog, shards=shards))
+    if complete:
+        write_rejects(out, rejects, run)
+    catalog.with_shards(shards, len(rejects), "complete" if complete else "building").write(out, run)
+
+
+def _all_rejects(out: Path, catalog: Catalog) -> list[Reject]:
+    first = next(iter(catalog.tables))
+    paths = [out / shard.index for shard in catalog.shards if shard.table == first and shard.part == 0]
+    return [Reject(**reject) for path in paths for reject in read_facts(path).rejects]

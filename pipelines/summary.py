@@ -1,0 +1,51 @@
+"""The closing summary of a run: records, bytes, rejects by reason, time by stage."""
+
+from collections import Counter
+
+from rich.console import Console
+from rich.table import Table
+
+from .run import Summary
+from .settings import RunSettings
+
+
+def stage_table(stages: dict[str, float], records: int) -> Table:
+    """Seconds by stage, longest first, and milliseconds a record; stages within `read` are indented."""
+    table = Table("stage", "seconds", "ms a record", title="time by stage (sum over workers)")
+    for name, seconds in sorted(stages.items(), key=lambda item: -item[1]):
+        if not name.startswith("read: "):
+            table.add_row(name, f"{seconds:.2f}", f"{1000 * seconds / max(records, 1):.1f}")
+            if name == "read":
+                for part, inner in sorted(stages.items(), key=lambda item: -item[1]):
+                    if part.startswith("read: "):
+                        label = f"  {part.removeprefix('read: ')}"
+                        table.add_row(label, f"{inner:.2f}", f"{1000 * inner / max(records, 1):.1f}")
+    return table
+
+
+def print_summary(summary: Summary, settings: RunSettings, console: Console) -> None:
+    """Print what a run did, and what to do next where something is left."""
+    if summary.built_groups == 0 and summary.complete:
+        console.print(f"nothing to do: {summary.records} records are up to date", highlight=False)
+    else:
+        worked = max(summary.seconds - summary.setup_seconds, 1e-9)
+        console.print(stage_table(summary.stages, summary.built_records))
+        reused = f", {summary.reused_records} of them copied" if summary.reused_records else ""
+        console.print(
+            f"built {summary.built_records} records{reused} in {summary.built_groups} of {summary.groups} groups: "
+            f"{worked:.1f} s, {summary.built_records / worked:.2f} records/s (start-up {summary.setup_seconds:.1f} s), "
+            f"{summary.retries} retries", highlight=False, soft_wrap=True,
+        )  # fmt: skip
+    state = "complete" if summary.complete else "building: other parts are still to run"
+    console.print(f"data set: {summary.records} records, {summary.bytes / 1e6:.1f} MB, {state}", highlight=False)
+    if summary.rejects:
+        reasons = Counter((reject.stage, reject.error) for reject in summary.rejects)
+        table = Table("rejected", "stage", "reason", title=f"{len(summary.rejects)} left out (rejects.parquet)")
+        for (stage, error), count in reasons.most_common(12):
+            table.add_row(str(count), stage, error)
+        console.print(table)
+    if summary.status:
+        console.print(
+            f"more than --max-reject {settings.max_reject:g} of {summary.units} units were rejected; "
+            "mend the raw data and run again with --retry-failed", highlight=False, soft_wrap=True,
+        )  # fmt: skip
