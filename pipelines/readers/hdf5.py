@@ -133,8 +133,8 @@ def _block(
 ) -> Block:
     """The `nbytes` of one chunk; `known` keeps those of small ones.
 
-    Chunks of one repeated value (background, flat walls, one object) deflate to the same few bytes, and inflating a long run is
-    slow: each is done once.
+    Chunks of one repeated value (background, flat walls, one object) deflate to the same few bytes, and inflating a
+    long run is slow: each is done once.
     """
     if size > SMALL:
         return _inflated(file, stored, nbytes, start, size, mask)

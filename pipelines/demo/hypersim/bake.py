@@ -18,7 +18,7 @@ from .stage import MISS, Tracer
 
 Floats = NDArray[np.float32]
 LIFT = 0.0025
-BLOCK = 1 << 17
+BLOCK = 1 << 14
 # The plastic-number sequence: its first k points are well spread over the square for every k.
 SPREAD = np.float32([0.7548776662, 0.5698402910])
 
@@ -157,7 +157,7 @@ def bake(tracer: Tracer, mesh: Mesh, lights: list[Light], quality: Quality, seed
     blurred = _smoothed(coarse, _on_atlas(coarse, spots, soft), quality.blur)
     fine = unfold(mesh, quality.fine)
     spots = texels(mesh, fine)
-    light = _on_atlas(fine, spots, direct(tracer, lights, spots, quality.share, seed))
+    light = _smoothed(fine, _on_atlas(fine, spots, direct(tracer, lights, spots, quality.share, seed)), 0.8)
     place = coarse.origin[spots.patch] + spots.place * (coarse.cells[spots.patch] - 1)
     where = _on_atlas(fine, spots, place.astype(np.float32))
     return fine, light + cv2.remap(blurred, where[..., 1], where[..., 0], cv2.INTER_LINEAR)

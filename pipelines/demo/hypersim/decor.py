@@ -44,10 +44,11 @@ def _books(width: float, room: float, spines: list[Material], rng: np.random.Gen
     stop = width * float(rng.uniform(0.45, 0.95))
     while x < stop:
         volumes: list[Patch] = []
-        for _ in range(int(rng.integers(2, 6))):
+        for _ in range(int(rng.integers(1, 5))):
             thick, tall, deep = rng.uniform(0.018, 0.045), rng.uniform(0.6, 0.95) * min(room, 0.3), rng.uniform(0.15, 0.22)
             if x + thick < width:
-                volumes += block((x, 0.0, 0.0), (x + thick - 0.001, deep, tall))
+                front = float(rng.uniform(0.0, 0.012))
+                volumes += block((x, front, 0.0), (x + thick, front + deep, tall), 0.003, 1)
             x += float(thick)
         if volumes:
             runs.append(Item("books", BOOKS, [Part("covers", spines[int(rng.integers(len(spines)))], volumes)]))

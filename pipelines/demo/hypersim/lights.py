@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .materials import Colour
+from .materials import Colour, pseudo_random
 
 Floats = NDArray[np.float32]
 Point = tuple[float, float, float]
@@ -22,16 +22,16 @@ class Sky:
 
     zenith: Colour = (1.9, 2.9, 4.8)
     horizon: Colour = (5.0, 5.3, 5.6)
-    hills: Colour = (2.0, 2.5, 2.7)
-    trees: Colour = (0.45, 0.70, 0.32)
-    meadow: Colour = (1.5, 1.9, 0.95)
+    hills: Colour = (1.3, 1.6, 1.8)
+    trees: Colour = (0.30, 0.46, 0.22)
+    meadow: Colour = (0.62, 0.80, 0.38)
 
     def radiance(self, directions: Floats) -> Floats:
         """Radiance (N, 3) float32 seen along directions (N, 3) float32, z up; they need not be unit."""
         azimuth = np.arctan2(directions[:, 1], directions[:, 0])
         height = directions[:, 2] / np.maximum(np.hypot(directions[:, 0], directions[:, 1]), 1e-6)
-        ridge = 0.075 + 0.03 * np.sin(4 * azimuth + 1.0) + 0.012 * np.sin(13 * azimuth)
-        crown = 0.022 + 0.016 * np.sin(11 * azimuth) + 0.010 * np.abs(np.sin(61 * azimuth)) + 0.006 * np.sin(149 * azimuth)
+        ridge = 0.05 + 0.07 * _bumpy(2.0 * azimuth, 3)
+        crown = 0.005 + 0.06 * _bumpy(7.0 * azimuth, 5)
         up = np.clip(height, 0.0, 1.0) ** np.float32(0.6)
         seen = _mix(np.float32(self.horizon), self.zenith, up)
         seen = _mix(seen, self.hills, np.clip((ridge - height) * 150.0, 0.0, 1.0))
@@ -42,6 +42,19 @@ class Sky:
 
 def _mix(under: Floats, over: Colour, weight: Floats) -> Floats:
     return under + weight[:, None] * (np.float32(over) - under)
+
+
+def _bumpy(where: Floats, octaves: int) -> Floats:
+    """Value noise (N,) in [0, 1) along a line: smooth between pseudo-random heights, finer ones added."""
+    total, weight = np.zeros_like(where), 0.0
+    for octave in range(octaves):
+        x = where * 2**octave
+        cell = np.floor(x)
+        part, left = x - cell, cell.astype(np.int64)
+        low, high = pseudo_random(left, left + octave), pseudo_random(left + 1, left + 1 + octave)
+        total += 0.6**octave * (low + part * part * (3 - 2 * part) * (high - low))
+        weight += 0.6**octave
+    return total / np.float32(weight)
 
 
 class Light(Protocol):

@@ -9,11 +9,11 @@ from .lights import Bulb, Sky, Sun
 from .materials import Material
 from .shell import Opening, Room, door, shell, sky_lights
 
-OAK = Material("oak_boards", (0.50, 0.32, 0.17), (0.34, 0.19, 0.09), "planks", 0.14, gloss=0.05, bump=0.002)
+OAK = Material("oak_boards", (0.50, 0.32, 0.17), (0.34, 0.19, 0.09), "planks", 0.14, gloss=0.05, rough=0.02, bump=0.01)
 WALLS = Material("warm_white_paint", (0.80, 0.77, 0.70), bump=0.02)
 CEILING = Material("ceiling_paint", (0.86, 0.86, 0.84), bump=0.02)
 TRIM = Material("white_lacquer", (0.84, 0.83, 0.80), gloss=0.03)
-WALNUT = Material("walnut", (0.26, 0.14, 0.07), (0.17, 0.09, 0.045), "planks", 0.09, gloss=0.04, bump=0.01)
+WALNUT = Material("walnut", (0.26, 0.14, 0.07), (0.17, 0.09, 0.045), "planks", 0.30, bump=0.01)
 LINEN = Material("teal_linen", (0.10, 0.26, 0.28), (0.14, 0.33, 0.35), "weave", 0.012, bump=0.12)
 CREAM = Material("cream_cloth", (0.72, 0.66, 0.54), (0.62, 0.55, 0.43), "weave", 0.014, bump=0.12)
 MUSTARD = Material("mustard_cloth", (0.66, 0.40, 0.06), (0.56, 0.32, 0.05), "weave", 0.012, bump=0.12)
@@ -52,13 +52,13 @@ def build(rng: np.random.Generator) -> Room:
     window = [Opening(-0.6, 0.45, 3.2, 1.9)]
     sky = Sky()
     items = shell(half, window, WALLS, OAK, CEILING, TRIM) + _seating(rng)
-    items += [i.placed(3.32, 0.7, yaw=-np.pi / 2) for i in bookshelf(1.6, 2.05, 5, WALNUT, SPINES, rng)]
+    items += [i.placed(3.34, 0.9, yaw=-np.pi / 2) for i in bookshelf(1.6, 2.05, 5, WALNUT, SPINES, rng)]
     items += [i.placed(-0.8, -2.56, yaw=np.pi) for i in sideboard(1.9, WALNUT, TRIM, BRASS)]
     items += [i.placed(-1.3, -2.56, 0.78) for i in vase(0.36, CLAY)] + [i.placed(-0.2, -2.56, 0.78) for i in ball(0.1, BRASS)]
     items += [i.placed(-3.1, 1.55) for i in floor_lamp(BRASS, SHADE)] + [i.placed(2.6, 2.2) for i in topiary(1.75, CLAY, WALNUT, LEAVES)]
     items += [i.placed(-0.3, -0.3, half[2]) for i in pendant(0.55, 0.17, BRASS, GLOBE)]
-    items += [i.placed(2.45, -0.95) for i in round_table(0.42, 0.72, WALNUT, BRASS)]
-    items += [i.placed(1.8, -1.15, yaw=1.4 + float(rng.uniform(-0.2, 0.2))) for i in chair(WALNUT, MUSTARD)]
+    items += [i.placed(2.75, -1.3) for i in round_table(0.42, 0.72, MARBLE, BRASS)]
+    items += [i.placed(2.65, -0.72, yaw=-0.15 + float(rng.uniform(-0.2, 0.2))) for i in chair(WALNUT, MUSTARD)]
     for x in (-2.5, 1.3):
         items += [i.placed(x, 2.72, 0.02) for i in curtain(0.55, 2.5, CURTAIN)]
     items += [i.placed(-3.5, -0.35, 1.65, np.pi / 2) for i in picture(1.3, 0.9, WALNUT, ART)]
@@ -70,5 +70,5 @@ def build(rng: np.random.Generator) -> Room:
         Bulb((-0.3, -0.3, half[2] - 0.55), 0.17, (0.85, 0.66, 0.45)),
         Bulb((-3.1, 1.55, 1.5), 0.03, (0.75, 0.52, 0.30), 12),
     ]
-    starts = [((2.2, -2.2, 1.5), (-0.8, 0.45, 0.7)), ((-2.6, -2.0, 1.5), (0.9, 0.3, 0.75))]
+    starts = [((1.75, -2.25, 1.5), (-0.8, 0.45, 0.7)), ((-2.6, -2.0, 1.5), (0.9, 0.3, 0.75))]
     return Room("Living room", half, items, lights, sky, starts)

@@ -22,6 +22,7 @@ class Material:
         pattern: a name in `PATTERNS`.
         scale: pattern period in metres.
         gloss: mirror reflectance at normal incidence; 0 means none.
+        rough: spread of the mirrored ray, radians.
         bump: tilt of the bump normals, radians.
         emission: linear RGB radiance that the surface sends out by itself.
     """
@@ -32,11 +33,12 @@ class Material:
     pattern: str = "plain"
     scale: float = 0.1
     gloss: float = 0.0
+    rough: float = 0.015
     bump: float = 0.01
     emission: Colour = (0.0, 0.0, 0.0)
 
 
-def _hash(first: NDArray[np.int64], second: NDArray[np.int64]) -> Floats:
+def pseudo_random(first: NDArray[np.int64], second: NDArray[np.int64]) -> Floats:
     """A fixed pseudo-random number in [0, 1) for each pair of whole numbers (integer mixing, so exact everywhere)."""
     mixed = (first.astype(np.uint32) * np.uint32(2654435761)) ^ (second.astype(np.uint32) * np.uint32(2246822519))
     mixed = (mixed ^ (mixed >> np.uint32(15))) * np.uint32(2246822519)
@@ -69,9 +71,9 @@ def _plain(material: Material, s: Floats, t: Floats, pixel: Floats) -> Floats:
 
 def _planks(material: Material, s: Floats, t: Floats, pixel: Floats) -> Floats:
     strip, gap = _cell(t, material.scale)
-    shift = _hash(strip, strip + 7)
+    shift = pseudo_random(strip, strip + 7)
     board, end = _cell(s + 1.7 * shift, 12 * material.scale)
-    tone = _hash(strip, board)
+    tone = pseudo_random(strip, board)
     grain = np.sin(260.0 * t + 5.0 * np.sin(2.6 * s + 40.0 * tone)) * np.maximum(0.0, 1.0 - 90.0 * pixel)
     streak = np.sin(45.0 * t + 3.0 * np.sin(1.3 * s + 20.0 * tone))
     joint = np.maximum(_soft(gap, 0.0012, pixel), _soft(end, 0.0012, pixel))
@@ -82,7 +84,7 @@ def _planks(material: Material, s: Floats, t: Floats, pixel: Floats) -> Floats:
 def _tiles(material: Material, s: Floats, t: Floats, pixel: Floats) -> Floats:
     row, gap_t = _cell(t, material.scale)
     col, gap_s = _cell(s, material.scale)
-    tone = 0.94 + 0.12 * _hash(row, col)
+    tone = 0.94 + 0.12 * pseudo_random(row, col)
     joint = np.maximum(_soft(gap_t, 0.002, pixel), _soft(gap_s, 0.002, pixel))[:, None]
     tile = _blend(material, ((row + col) % 2).astype(np.float32)) * tone[:, None]
     return tile * (1.0 - joint) + np.float32(0.45) * joint

@@ -66,6 +66,7 @@ class Painter:
         self.semantic = np.array([-1] + [e.semantic for e in mesh.entities], np.int16)
         self.instance = np.array([-1] + [e.instance for e in mesh.entities], np.int16)
         self.gloss = np.array([0.0] + [m.gloss for m in materials], np.float32)
+        self.rough = np.array([0.0] + [m.rough for m in materials], np.float32)
         self.tilt = np.array([0.0] + [m.bump for m in materials], np.float32)
         self.emission = np.array([(0.0, 0.0, 0.0)] + [m.emission for m in materials], np.float32)
 
@@ -93,14 +94,19 @@ class Painter:
             albedo[chosen] = reflectance(self.materials[number], st[chosen], pixel[chosen])
         return albedo
 
-    def mirrored(self, seen: Surface, bump: Floats, ways: Floats, spread: float,
+    def mirrored(self, seen: Surface, ways: Floats, jitter: Floats, spread: float,
                  where: NDArray[np.bool_]) -> Floats:  # fmt: skip
-        """Light (N, 3) that glossy surfaces mirror, Fresnel-weighted (Schlick), of one more ray each, at `where` (N,)."""
+        """Light (N, 3) that glossy surfaces mirror, Fresnel-weighted (Schlick), of one more ray each, at `where` (N,).
+
+        `jitter` (N, 3) tilts the mirror within the material's roughness: one sample of a blurred reflection.
+        """
         out = np.zeros_like(seen.position)
         shiny = np.flatnonzero((self.gloss[seen.entity] > 0) & where)
         if len(shiny) == 0:
             return out
-        normal, way = bump[shiny], ways[shiny]
+        way = ways[shiny]
+        normal = seen.smooth[shiny] + self.rough[seen.entity[shiny], None] * jitter[shiny]
+        normal /= np.sqrt(np.einsum("ij,ij->i", normal, normal))[:, None]
         facing = np.maximum(-np.einsum("ij,ij->i", normal, way), 0.0)
         ahead = way + 2 * facing[:, None] * normal
         start = seen.position[shiny] + np.float32(1e-3) * seen.normal[shiny]
@@ -154,13 +160,14 @@ def render(painter: Painter, rays: Floats, position: Array, turn: Array, unit: f
     for start in range(0, height * width, TILE):
         tile = slice(start, start + TILE)
         way = ways[tile]
-        grain = 1 + np.float32(GRAIN) * rng.standard_normal(way.shape, dtype=np.float32)
+        noise = rng.standard_normal(way.shape, dtype=np.float32)
+        grain = 1 + np.float32(GRAIN) * noise
         distance, face, weights = painter.tracer.cast(origin, way)
         missed = face == MISS
         distance[missed], face[missed] = 1.0, 0
         seen = painter.surface(origin, way, distance, face, weights, spread)
         bump = bumped(seen.smooth, seen.position, painter.tilt[seen.entity])
-        glow = painter.mirrored(seen, bump, way, spread, ~missed) + painter.emission[seen.entity] * grain
+        glow = painter.mirrored(seen, way, noise, spread, ~missed) + painter.emission[seen.entity] * grain
         glow[missed] = painter.sky.radiance(way[missed])
         frame["residual"][tile] = glow
         frame["render_entity_id"][tile] = np.where(missed, -1, seen.entity)

@@ -63,7 +63,9 @@ def test_back_facing_normals_are_turned_and_flagged():
     assert not np.signbit(cleaned.normal[room == 0]).any()
 
 
-@pytest.mark.parametrize("bad", [(0, 0, 0), (np.nan, 0, -1), (0, np.inf, -1), (0.0, 0.3, -0.39), (0, 0, 0.4), (0, 0, np.inf)])
+@pytest.mark.parametrize(
+    "bad", [(0, 0, 0), (np.nan, 0, -1), (0, np.inf, -1), (0.0, 0.3, -0.39), (0, 0, 0.4), (0, 0, np.inf)]
+)
 def test_issues_26_and_104_zero_nan_and_short_normals_are_invalid_and_exactly_zero(bad):
     raw = np.full((3, 3, 3), (0, 0, -1), np.float16)
     raw[1, 1] = bad

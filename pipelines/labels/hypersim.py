@@ -1,0 +1,118 @@
+"""The labels of a Hypersim frame: which of its arrays go through which label function into which field."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ...datasets.camera import transform
+from ...datasets.errors import UsageError
+from ...datasets.octree import MAX_DEPTH
+from ..readers.hypersim.frames import Frame
+from .boundary import Boundary, boundary
+from .flags import pack_flags
+from .octree import build_octree, frame_cube
+from .tone import tone_map
+
+Made = Mapping[str, Any]
+
+
+def camera(frame: Frame, options: Any) -> Made:
+    """Matrices of the stored camera and the raw one."""
+    return {
+        "intrinsics": frame.intrinsics,
+        "world_from_camera": frame.world_from_camera,
+        "raw_cam_from_uv": frame.cam_from_uv,
+    }
+
+
+def image(frame: Frame, options: Any) -> Made:
+    """The picture at the trajectory's exposure, and both exposures."""
+    picture = None if frame.hdr is None else tone_map(frame.hdr.astype(np.float32), frame.tone_scale)
+    scales = {"tone_scale": frame.tone_scale, "frame_tone_scale": frame.frame_tone_scale}
+    return {"image": picture} | {name: np.float32(value) for name, value in scales.items()}
+
+
+def hdr(frame: Frame, options: Any) -> Made:
+    """Linear radiance."""
+    return {"hdr": frame.hdr, "nonfinite": frame.nonfinite}
+
+
+def distance(frame: Frame, options: Any) -> Made:
+    """Euclidean distance, and its mean over valid pixels."""
+    mean = float(frame.distance[frame.valid].mean(dtype=np.float64)) if frame.valid.any() and frame.distance is not None else 0.0
+    return {"distance": frame.distance, "mean_distance": mean}
+
+
+def flags(frame: Frame, options: Any) -> Made:
+    """The bit field; what was not measured has no bit but BOUNDARY_IGNORE."""
+    nothing = np.zeros(frame.size, np.bool_)
+    edges = Boundary(nothing, nothing, ~nothing)
+    if frame.distance is not None:
+        edges = boundary(frame.distance.astype(np.float32), frame.rays, options.boundary_tau)
+    normals = frame.normals
+    packed = pack_flags(
+        valid=frame.valid,
+        normal_valid=normals.valid if normals else nothing,
+        normal_flipped=normals.flipped if normals else nothing,
+        boundary=edges.boundary,
+        occluder=edges.occluder,
+        boundary_ignore=edges.ignore,
+    )
+    shares = {"valid_share": frame.valid, "flipped_share": normals.flipped if normals else nothing}
+    shares["boundary_share"] = edges.boundary
+    return {"flags": packed} | {name: float(mask.mean()) for name, mask in shares.items()}
+
+
+def normal(frame: Frame, options: Any) -> Made:
+    """Unit normals towards the camera, in the stored camera's frame."""
+    return {"normal": frame.normals.normal if frame.normals else None}
+
+
+def octree(frame: Frame, options: Any) -> Made:
+    """Octree of the frame's visible points in a cube that follows the world's axes.
+
+    The points are those that the record gives back: rounded distance along the stored camera's rays.
+    """
+    if frame.distance is None or not frame.valid.any():
+        return {"octree_dropped": 0}
+    valid = frame.valid
+    points = transform(frame.distance[valid].astype(np.float64)[:, None] * frame.rays[valid], frame.world_from_camera)
+    cube = frame_cube(points, options.cube_side)
+    colour = None if frame.hdr is None else frame.hdr[valid].astype(np.float32)
+    normals = None
+    if frame.normals is not None:
+        normals = frame.normals.normal[valid] @ frame.world_from_camera[:3, :3].T.astype(np.float32)
+    built = build_octree(points, colour, normals, cube, options.octree_depth, options.octree_full_depth)
+    return {
+        "cube": cube,
+        "octree_split": built.split,
+        "octree_color": built.leaf_colour.astype(np.float16),
+        "octree_normal": built.leaf_normal,
+        "octree_alpha": built.leaf_alpha.astype(np.float16),
+        "octree_dropped": built.dropped,
+    }
+
+
+def intrinsic(frame: Frame, options: Any) -> Made:
+    """Albedo, illumination and residual, whose composition is the HDR image."""
+    names = ("albedo", "illumination", "residual")
+    arrays = frame.intrinsic or (None, None, None)
+    return {n: None if a is None else a.clip(-65504, 65504).astype(np.float16) for n, a in zip(names, arrays, strict=True)}
+
+
+def semantic(frame: Frame, options: Any) -> Made:
+    """NYU40 classes and instances."""
+    return {"semantic": frame.semantic, "instance": frame.instance}
+
+
+def check_octree(depth: int, full_depth: int, side: float) -> None:
+    """Refuse octree options that cannot be.
+
+    Raises:
+        UsageError: with the option's name.
+    """
+    if not 1 <= full_depth <= depth <= MAX_DEPTH:
+        raise UsageError(f"--octree-depth {depth}, --octree-full-depth {full_depth}: 1 <= full <= depth <= {MAX_DEPTH}")
+    if not 0 < side < 1000:
+        raise UsageError(f"--cube-side {side}: metres between 0 and 1000")

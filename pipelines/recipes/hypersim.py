@@ -1,0 +1,160 @@
+"""Hypersim: indoor scenes with tone-mapped and HDR images, distance, normals, boundaries and octrees per frame."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ...datasets.schema import Column, Field
+from ...datasets.storage import Octahedral, Rounded
+from ..labels import hypersim as make
+from ..rawfiles import RawFiles
+from ..readers.hypersim.frames import View, read_scene
+from ..readers.hypersim.plan import Selection, parse_size, plan_scenes
+from ..recipe import Label, LabelOptions, Plan, Recipe, Reject, Sample, TableSpec, Unit
+
+HW = ("height", "width")
+HW3 = (*HW, 3)
+LIT, EXACT, UNIT = Rounded(8), Rounded(10), Octahedral(14)
+
+
+@dataclass(frozen=True)
+class HypersimOptions(LabelOptions):
+    """Options of the Hypersim recipe.
+
+    Attributes:
+        camera_csv: metadata_camera_parameters.csv, where it does not lie in RAW.
+        split_csv: metadata_images_split_scene_v1.csv, where it does not lie in RAW.
+        scenes: patterns of scenes, separated by commas, such as 'ai_001_*'.
+        cameras: patterns of cameras, separated by commas, such as 'cam_00'.
+        splits: splits, separated by commas.
+        exclude: TOML or text file of scenes, cameras and frames to leave out, instead of the known-bad entries.
+        exclude_lists: lists of the exclude file to apply, separated by commas; 'none' for none.
+        keep: text file of frames to keep (such as Marigold's filtered lists); all others are left out.
+        size: height x width of the records.
+        normals: geometric normals, or those of bump maps.
+        max_constant: a frame is rejected where one depth or luminance fills more than this share of it.
+        boundary_tau: threshold of the occlusion boundary: second difference of inverse depth, relative.
+        octree_depth: finest level of the octree.
+        octree_full_depth: level down to which all nodes are there.
+        cube_side: side of the octree's cube in metres.
+    """
+
+    camera_csv: Path | None = None
+    split_csv: Path | None = None
+    scenes: str = "*"
+    cameras: str = "*"
+    splits: str = "train,val,test"
+    exclude: Path | None = None
+    exclude_lists: str = "default"
+    keep: Path | None = None
+    size: str = "384x512"
+    normals: Literal["geometric", "bump"] = "geometric"
+    max_constant: float = 0.3
+    boundary_tau: float = 0.05
+    octree_depth: int = 7
+    octree_full_depth: int = 4
+    cube_side: float = 10.24
+
+
+def plan(raw: Path, options: HypersimOptions) -> Plan:
+    """Scenes of RAW under the options."""
+    make.check_octree(options.octree_depth, options.octree_full_depth, options.cube_side)
+    return plan_scenes(raw, Selection.of(options), parse_size(options.size))
+
+
+def read(unit: Unit, files: RawFiles, options: HypersimOptions) -> Iterator[Sample | Reject]:
+    """Frames of one scene, with the modalities that the labels need."""
+    on = {label.name for label in RECIPE.labels("frames", options)}
+    normals = "normal" if options.normals == "geometric" else "normal_bump"
+    view = View(parse_size(options.size), normals, "intrinsic" in on, "semantic" in on, options.max_constant)
+    yield from read_scene(unit, files, view)
+
+
+def demo(out: Path, **options: Any) -> None:
+    """Demo raw data; see `tessera demo hypersim --help`."""
+    from ..demo.hypersim import generate
+
+    generate(out, **options)
+
+
+def record_bytes(options: HypersimOptions) -> int:
+    """Measured on demo data with rendering noise: bytes a pixel by label, for the number of groups."""
+    sizes = {"image": 0.5, "hdr": 3.0, "distance": 0.6, "flags": 0.1, "normal": 0.5, "octree": 0.6, "intrinsic": 9.0,
+             "semantic": 0.1, "camera": 0.0}  # fmt: skip
+    height, width = parse_size(options.size)
+    on = [label.name for label in RECIPE.labels("frames", options)]
+    return int(8192 + height * width * sum(sizes[name] for name in on))
+
+
+def dimensions(options: HypersimOptions) -> Mapping[str, int | None]:
+    """Sizes of the records."""
+    height, width = parse_size(options.size)
+    return {"height": height, "width": width, "octree_bytes": None, "leaves": None}
+
+
+LABELS = (
+    Label("camera", 1, make.camera, (
+        Field("intrinsics", "float64", (3, 3), "npz", "pixel", "camera", "corner origin, pixel centres at +0.5"),
+        Field("world_from_camera", "float64", (4, 4), "npz", "metre", "world", "OpenCV camera axes, world z up"),
+        Field("raw_cam_from_uv", "float64", (3, 3), "npz", "", "raw camera",
+              "M_cam_from_uv of the raw camera (x right, y up, looks along -z), uv in [-1, 1], v up"),
+    )),
+    Label("image", 1, make.image, (
+        Field("image", "uint8", HW3, "jpg", meaning="tone-mapped sRGB, one exposure for the trajectory",
+              options={"quality": 95}, optional=True),
+        Field("tone_scale", "float32", (), "npz", meaning="exposure of the trajectory: image = (scale hdr)^(1/2.2)"),
+        Field("frame_tone_scale", "float32", (), "npz", meaning="exposure of this frame alone"),
+    )),
+    Label("hdr", 1, make.hdr, (
+        Field("hdr", "float16", HW3, "blosc", "radiance, linear", meaning="colour, mean over each pixel's footprint",
+              storage=LIT, optional=True),
+    ), (Column("nonfinite", "int64", "raw colour values that were infinite or NaN"),)),
+    Label("distance", 1, make.distance, (
+        Field("distance", "float16", HW, "blosc", "metre", "camera", "Euclidean, along each pixel's ray",
+              optional=True, nan="not measured"),
+    ), (Column("mean_distance", "float64", "metres, over valid pixels"),)),
+    Label("flags", 1, make.flags, (
+        Field("flags", "uint8", HW, "blosc", meaning="bits of PixelFlag: 1 valid, 2 normal valid, 4 normal flipped, "
+              "8 boundary, 16 occluder side, 32 boundary ignore"),
+    ), (Column("valid_share", "float64", "share of valid pixels"),
+        Column("flipped_share", "float64", "share of flipped normals"),
+        Column("boundary_share", "float64", "share of boundary pixels"))),
+    Label("normal", 1, make.normal, (
+        Field("normal", "float32", HW3, "blosc", "unit vector", "camera", "faces the camera; zero where not valid",
+              storage=UNIT, optional=True),
+    )),
+    Label("octree", 1, make.octree, (
+        Field("cube", "float64", (4,), "npz", "metre", "world", "centre x y z and side", optional=True),
+        Field("octree_split", "uint8", ("octree_bytes",), "npz", "bit", "cube", "split bits by depth, "
+              "full depth first, each depth in whole bytes (datasets/octree.py rebuilds the keys)", optional=True),
+        Field("octree_color", "float16", ("leaves", 3), "blosc", "radiance, linear", "cube", "mean HDR colour of each "
+              "occupied leaf, in key order; zero without colour", storage=LIT, optional=True),
+        Field("octree_normal", "float32", ("leaves", 3), "blosc", "unit vector", "world", "mean normal of each leaf",
+              storage=UNIT, optional=True),
+        Field("octree_alpha", "float16", ("leaves",), "blosc", "", "cube", "opacity of each leaf", optional=True),
+    ), (Column("octree_dropped", "int64", "valid points outside the cube"),)),
+    Label("intrinsic", 1, make.intrinsic, tuple(
+        Field(name, "float16", HW3, "blosc", unit, meaning=meaning, storage=EXACT, optional=True)
+        for name, unit, meaning in (
+            ("albedo", "", "diffuse reflectance"),
+            ("illumination", "radiance, linear", "diffuse illumination, mean weighted by albedo"),
+            ("residual", "radiance, linear", "hdr - albedo x illumination"),
+        )
+    ), default=False),
+    Label("semantic", 1, make.semantic, (
+        Field("semantic", "int8", HW, "blosc", meaning="NYU40 class, -1 unknown", optional=True),
+        Field("instance", "int16", HW, "blosc", meaning="instance id in the scene, -1 unknown", optional=True),
+    ), default=False),
+)  # fmt: skip
+
+RECIPE = Recipe(
+    name="hypersim",
+    summary="Hypersim indoor scenes: image, HDR, distance, normals, boundaries and an octree per frame.",
+    options=HypersimOptions,
+    tables={"frames": TableSpec(LABELS, dimensions, (
+        Column("scene", "string"), Column("camera", "string"), Column("frame", "int64"),
+    ))},
+    plan=plan, read=read, record_bytes=record_bytes, demo=demo,
+    selecting=frozenset({"scenes", "cameras", "splits", "exclude_lists"}),
+)  # fmt: skip
