@@ -25,7 +25,7 @@ demo: setup
 	$(BIN)/tessera demo $(DATASET) --out $(DEMO) $(ARGS)
 
 bench: setup
-	for name in $$($(BIN)/tessera bench --names); do $(BIN)/tessera bench $$name || exit 1; done
+	for name in $$($(BIN)/tessera bench list); do $(BIN)/tessera bench $$name || exit 1; done
 
 test: setup
 	$(BIN)/pytest

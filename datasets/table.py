@@ -34,6 +34,8 @@ class Record(Mapping[str, Any]):
         self.key: str = row["key"]
         self.unit: str = row["unit"]
         self.split = shard.split
+        self.schema = table.schema
+        self.options = table.options
         names = [c.name for c in table.schema.columns] + [r.name for r in table.schema.references]
         self.columns = {name: row[name] for name in names}
 
@@ -78,6 +80,7 @@ class Table:
             raise SchemaError(f"{root}: no split {split!r} (splits: {', '.join(catalog.groups)})")
         self.root, self.name = root, name
         self.schema: Schema = catalog.tables[name]
+        self.options = catalog.options
         self.shards = [s for s in catalog.shards if s.table == name and split in (None, s.split) and s.records]
         self._by_unit: dict[str, list[ShardEntry]] = {}
         for shard in self.shards:

@@ -40,7 +40,11 @@ def hdr(frame: Frame, options: Any) -> Made:
 
 def distance(frame: Frame, options: Any) -> Made:
     """Euclidean distance, and its mean over valid pixels."""
-    mean = float(frame.distance[frame.valid].mean(dtype=np.float64)) if frame.valid.any() and frame.distance is not None else 0.0
+    mean = (
+        float(frame.distance[frame.valid].mean(dtype=np.float64))
+        if frame.valid.any() and frame.distance is not None
+        else 0.0
+    )
     return {"distance": frame.distance, "mean_distance": mean}
 
 
@@ -98,7 +102,9 @@ def intrinsic(frame: Frame, options: Any) -> Made:
     """Albedo, illumination and residual, whose composition is the HDR image."""
     names = ("albedo", "illumination", "residual")
     arrays = frame.intrinsic or (None, None, None)
-    return {n: None if a is None else a.clip(-65504, 65504).astype(np.float16) for n, a in zip(names, arrays, strict=True)}
+    return {
+        n: None if a is None else a.clip(-65504, 65504).astype(np.float16) for n, a in zip(names, arrays, strict=True)
+    }
 
 
 def semantic(frame: Frame, options: Any) -> Made:

@@ -137,7 +137,9 @@ class SceneReader:
                 continue
             try:
                 light = lights.pop(key)
-                data = self._frame(camera, frame, self._pose(rotations, positions, camera, frame), light, trajectory_scale)
+                data = self._frame(
+                    camera, frame, self._pose(rotations, positions, camera, frame), light, trajectory_scale
+                )
             except RawDataError as error:
                 yield self._reject(key, error)
                 continue
@@ -247,9 +249,7 @@ class SceneReader:
         self._check_constant(counts, "distance")
         return resampled.astype(np.float16)
 
-    def _normals(
-        self, camera: str, frame: int, ids: NDArray | None, pose: NDArray[np.float64]
-    ) -> Normals | None:
+    def _normals(self, camera: str, frame: int, ids: NDArray | None, pose: NDArray[np.float64]) -> Normals | None:
         raw = self._array(camera, frame, f"{self.view.normals}_cam")
         in_world = raw is None
         if raw is None:

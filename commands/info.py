@@ -1,0 +1,81 @@
+"""`tessera info DIR`: what a data set holds."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import pyarrow.compute as pc
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from ..datasets.catalog import Catalog
+from ..datasets.stages import Stages
+from ..datasets.table import Dataset
+from ..pipelines.journal import read_journals
+from ..pipelines.rejects import read_rejects
+from ..pipelines.summary import stage_table
+
+
+def info(data: Annotated[Path, tyro.conf.Positional]) -> int:
+    """Print records by split, bytes by field, rejects by reason, and time by stage of all runs.
+
+    Args:
+        data: folder of the data set.
+    """
+    console = Console()
+    dataset = Dataset(data)
+    _print_catalog(dataset.catalog, console)
+    for name in dataset.catalog.tables:
+        _print_sizes(dataset, name, console)
+    rejects = Counter((reject.stage, reject.error) for reject in read_rejects(data))
+    if rejects:
+        table = Table("rejected", "stage", "reason", title="rejects.parquet")
+        for (stage, error), count in rejects.most_common():
+            table.add_row(str(count), stage, error)
+        console.print(table)
+    stages, records = Stages(), 0
+    groups = read_journals(data, "group")
+    for group in groups:
+        stages.merge(group["stages"])
+        records += group["records"] - group["reused"]
+    console.print(stage_table(stages, records))
+    retries = sum(group["retries"] for group in groups)
+    runs = len(read_journals(data, "start"))
+    console.print(f"{runs} runs, {records} records labelled, {retries} retries", highlight=False)
+    return 0
+
+
+def _print_catalog(catalog: Catalog, console: Console) -> None:
+    made = f"recipe {catalog.recipe}, Tessera {catalog.code_version}"
+    console.print(f"{catalog.name} ({catalog.state}), {made}", highlight=False)
+    console.print(", ".join(f"{k} {v}" for k, v in catalog.options.items() if v not in ("", None)), highlight=False)
+    table = Table("split", "table", "records", "shards", "MB")
+    for split in catalog.groups:
+        for name in catalog.tables:
+            shards = [s for s in catalog.shards if (s.split, s.table) == (split, name)]
+            records, size = sum(s.records for s in shards), sum(s.bytes for s in shards)
+            table.add_row(split, name, str(records), str(sum(1 for s in shards if s.tar)), f"{size / 1e6:.1f}")
+    console.print(table)
+
+
+def _print_sizes(dataset: Dataset, name: str, console: Console) -> None:
+    records = dataset.table(name)
+    rows = records.index()
+    table = Table("field", "dtype", "shape", "codec", "frame", "MB", "KB each", "records", title=f"table {name}")
+    total = sum(shard.bytes for shard in records.shards)
+    for entry in records.schema.fields:
+        sizes = rows[f"{entry.name}.size"] if len(records) else None
+        size = (pc.sum(sizes).as_py() or 0) if sizes is not None else 0
+        present = len(sizes) - sizes.null_count if sizes is not None else 0
+        shape = " x ".join(str(size) for size in entry.shape) or "scalar"
+        table.add_row(entry.name, entry.dtype, shape, entry.codec, entry.frame, f"{size / 1e6:.2f}",
+                      f"{size / max(present, 1) / 1e3:.1f}", f"{present}/{len(records)}")  # fmt: skip
+    mean = total / max(len(records), 1) / 1e3
+    table.add_row("total with tar", "", "", "", "", f"{total / 1e6:.2f}", f"{mean:.1f}", str(len(records)))
+    console.print(table)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the verb."""
+    return tyro.cli(info, prog="tessera info", args=arguments)

@@ -1,0 +1,83 @@
+"""`tessera show DIR KEY...`: records as pictures, a contact sheet, or a page that can be turned."""
+
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from ..datasets.errors import UsageError
+from ..datasets.table import Dataset, Record, Table
+from .pictures import Picture, panels, sheet
+
+
+def show(
+    data: Annotated[Path, tyro.conf.Positional],
+    keys: Annotated[tuple[str, ...], tyro.conf.Positional] = (),
+    table: str | None = None,
+    split: str | None = None,
+    out: Path = Path("show"),
+    fields: str = "",
+    columns: int = 4,
+    width: int = 384,
+    count: int = 20,
+    html: bool = False,
+) -> int:
+    """Show records: with keys one picture each, without keys a contact sheet of records spread over the data set.
+
+    Args:
+        data: folder of the data set.
+        keys: keys of the records.
+        table: table, where the data set has several.
+        split: only this split.
+        out: folder of the pictures.
+        fields: only these, separated by commas.
+        columns: panels beside each other.
+        width: pixels of a panel.
+        count: records of the contact sheet.
+        html: write a page with the record's coloured points, to be turned with the mouse, instead of a picture.
+    """
+    dataset = Dataset(data)
+    records = dataset.table(table or next(iter(dataset.catalog.tables)), split)
+    out.mkdir(parents=True, exist_ok=True)
+    wanted = {name.strip() for name in fields.split(",") if name.strip()}
+    for key in keys:
+        record = _find(records, key)
+        path = out / f"{key}.{'html' if html else 'png'}"
+        if html:
+            from .page import write_page
+
+            write_page(record, path)
+        else:
+            sheet([(key, _chosen(record, wanted))], columns, width).save(path)
+        print(path)
+    if not keys:
+        if not len(records):
+            raise UsageError(f"{data}: no record to show")
+        names = list(records.keys())
+        some = min(count, len(names))
+        chosen = [names[(2 * i + 1) * len(names) // (2 * some)] for i in range(some)]
+        first = [(key, _chosen(records[key], wanted)[0][1]) for key in chosen]
+        path = out / "contact_sheet.png"
+        sheet([(f"{data}: {len(chosen)} of {len(names)} records", first)], columns, width).save(path)
+        print(path)
+    return 0
+
+
+def _find(records: Table, key: str) -> Record:
+    try:
+        return records[key]
+    except KeyError:
+        some = ", ".join(key for key, _ in zip(records.keys(), range(3), strict=False))
+        raise UsageError(f"{records.root}: no record {key!r} (records are called {some}, ...)") from None
+
+
+def _chosen(record: Record, wanted: set[str]) -> list[tuple[str, Picture]]:
+    found = [(name, picture) for name, picture in panels(record) if not wanted or name in wanted]
+    if not found:
+        raise UsageError(f"{record.key}: nothing to show (fields: {', '.join(record)})")
+    return found
+
+
+def main(arguments: list[str]) -> int:
+    """Run the verb."""
+    return tyro.cli(show, prog="tessera show", args=arguments, config=(tyro.conf.FlagCreatePairsOff,))

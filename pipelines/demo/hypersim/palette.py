@@ -1,0 +1,46 @@
+"""Materials that the demo rooms share; albedos are linear RGB."""
+
+from .materials import Material
+
+OAK = Material("oak_boards", (0.50, 0.32, 0.17), (0.34, 0.19, 0.09), "planks", 0.14, gloss=0.05, rough=0.008)
+ASH = Material("ash_boards", (0.56, 0.47, 0.36), (0.45, 0.35, 0.25), "planks", 0.18, gloss=0.03, rough=0.01)
+SLATE = Material("slate_tiles", (0.36, 0.37, 0.39), (0.62, 0.60, 0.57), "tiles", 0.45, gloss=0.05, rough=0.01)
+DARK_OAK = Material("dark_oak_boards", (0.30, 0.18, 0.10), (0.20, 0.11, 0.06), "planks", 0.12, gloss=0.05, rough=0.008)
+WARM_WHITE = Material("warm_white_paint", (0.80, 0.77, 0.70), bump=0.02)
+SAGE = Material("sage_paint", (0.46, 0.54, 0.45), bump=0.02)
+CLAY_PAINT = Material("clay_paint", (0.68, 0.50, 0.40), bump=0.02)
+BLUE_GREY = Material("blue_grey_paint", (0.42, 0.50, 0.58), bump=0.02)
+CEILING_WHITE = Material("ceiling_paint", (0.86, 0.86, 0.84), bump=0.02)
+LACQUER = Material("white_lacquer", (0.84, 0.83, 0.80), gloss=0.03)
+WALNUT = Material("walnut", (0.26, 0.14, 0.07), (0.17, 0.09, 0.045), "planks", 0.30)
+BEECH = Material("beech", (0.62, 0.42, 0.25), (0.50, 0.32, 0.17), "planks", 0.30)
+BLACK_METAL = Material("black_metal", (0.05, 0.05, 0.055), gloss=0.06, rough=0.04)
+BRASS = Material("brass", (0.42, 0.28, 0.10), gloss=0.35, rough=0.01)
+MARBLE = Material("marble", (0.82, 0.81, 0.79), (0.42, 0.42, 0.44), "marble", 0.35, gloss=0.06, bump=0.0)
+TEAL = Material("teal_linen", (0.10, 0.26, 0.28), (0.14, 0.33, 0.35), "weave", 0.012, bump=0.12)
+CREAM = Material("cream_cloth", (0.72, 0.66, 0.54), (0.62, 0.55, 0.43), "weave", 0.014, bump=0.12)
+MUSTARD = Material("mustard_cloth", (0.66, 0.40, 0.06), (0.56, 0.32, 0.05), "weave", 0.012, bump=0.12)
+STRIPED = Material("striped_cloth", (0.55, 0.15, 0.08), (0.75, 0.62, 0.45), "stripes", 0.035, bump=0.1)
+SHEET = Material("cotton_sheet", (0.78, 0.78, 0.76), bump=0.05)
+BLANKET = Material("wool_blanket", (0.16, 0.22, 0.38), (0.60, 0.60, 0.62), "stripes", 0.16, bump=0.12)
+LEATHER = Material("brown_leather", (0.30, 0.13, 0.06), gloss=0.04, rough=0.02, bump=0.08)
+CURTAIN_CLOTH = Material("curtain_cloth", (0.70, 0.66, 0.58), (0.64, 0.60, 0.52), "weave", 0.01, bump=0.05)
+NAVY_CLOTH = Material("navy_cloth", (0.10, 0.14, 0.26), (0.14, 0.19, 0.33), "weave", 0.01, bump=0.05)
+BLUE_CARPET = Material("striped_carpet", (0.62, 0.58, 0.50), (0.20, 0.25, 0.33), "stripes", 0.22, bump=0.2)
+RED_CARPET = Material("red_carpet", (0.45, 0.10, 0.09), (0.62, 0.45, 0.30), "tiles", 0.30, bump=0.2)
+GREY_CARPET = Material("grey_carpet", (0.55, 0.54, 0.52), (0.40, 0.39, 0.38), "weave", 0.05, bump=0.2)
+BLUE_GLAZE = Material("blue_glaze", (0.10, 0.20, 0.45), gloss=0.06, bump=0.0)
+GREEN_GLAZE = Material("green_glaze", (0.12, 0.36, 0.24), gloss=0.06, bump=0.0)
+RED_LACQUER = Material("red_lacquer", (0.60, 0.05, 0.04), gloss=0.05, bump=0.0)
+TERRACOTTA = Material("terracotta", (0.50, 0.23, 0.13), bump=0.05)
+LEAVES = Material("leaves", (0.08, 0.22, 0.05), (0.18, 0.36, 0.09), "weave", 0.05, bump=0.5)
+MAP = Material("globe_map", (0.12, 0.26, 0.45), (0.62, 0.52, 0.30), "marble", 0.11, gloss=0.04)
+GLOWING_GLASS = Material("glowing_glass", (0.80, 0.78, 0.72), emission=(7.0, 5.6, 3.9))
+LAMP_SHADE = Material("lamp_shade", (0.80, 0.74, 0.62), emission=(1.9, 1.35, 0.8))
+SUNSET = Material("sunset_painting", (0.75, 0.45, 0.30), (0.16, 0.30, 0.48), "painting", 0.9)
+MORNING = Material("morning_painting", (0.30, 0.45, 0.50), (0.80, 0.72, 0.50), "painting", 0.5)
+ABSTRACT = Material("abstract_painting", (0.72, 0.68, 0.60), (0.55, 0.16, 0.10), "marble", 0.25)
+SPINES = [Material(f"book_{name}", colour) for name, colour in (
+    ("red", (0.45, 0.08, 0.07)), ("blue", (0.08, 0.20, 0.32)), ("sand", (0.60, 0.52, 0.36)),
+    ("green", (0.10, 0.26, 0.16)), ("orange", (0.62, 0.36, 0.10)), ("black", (0.16, 0.15, 0.17)),
+)]  # fmt: skip

@@ -1,0 +1,1 @@
+"""Hypersim: its folder layout, tables, cameras, exclusions and frames."""

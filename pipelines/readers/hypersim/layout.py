@@ -1,0 +1,157 @@
+"""Where the files of Hypersim lie below RAW. Paths that are handed on are POSIX paths relative to RAW."""
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ....datasets.errors import RawDataError
+from .metadata import SCENE
+
+CAMERA_TABLE = "metadata_camera_parameters.csv"
+SPLIT_TABLE = "metadata_images_split_scene_v1.csv"
+# table -> (its folder in the git repository apple/ml-hypersim, the option that names it)
+TABLES = {
+    CAMERA_TABLE: ("contrib/mikeroberts3000", "--camera-csv"),
+    SPLIT_TABLE: ("evermotion_dataset/analysis", "--split-csv"),
+}
+TABLE_FOLDERS = (".", "contrib/mikeroberts3000", "evermotion_dataset/analysis")
+SCENE_FOLDERS = (".", "scenes", "evermotion_dataset/scenes", "contrib/mikeroberts3000/jupyter")
+FRAME = re.compile(r"frame\.(\d{4})\.([a-z_]+)\.hdf5", re.ASCII)
+EXPECTED = (
+    "a Hypersim folder holds ai_VVV_NNN/images and ai_VVV_NNN/_detail for each unpacked scene, or scenes/ai_VVV_NNN"
+)
+
+
+@dataclass(frozen=True)
+class Modality:
+    """One kind of per-frame file.
+
+    Attributes:
+        name: as in `frame.0000.NAME.hdf5`.
+        folder: `final` or `geometry`.
+        channels: length of the last axis; 0 where the array is (height, width).
+        dtypes: element types that the file may have.
+    """
+
+    name: str
+    folder: str
+    channels: int
+    dtypes: tuple[str, ...]
+
+
+def _modalities() -> Iterator[Modality]:
+    for name in ("color", "diffuse_illumination", "diffuse_reflectance", "residual"):
+        yield Modality(name, "final", 3, ("float16",))
+    for name in ("position", "normal_cam", "normal_world", "normal_bump_cam", "normal_bump_world", "tex_coord"):
+        yield Modality(name, "geometry", 3, ("float16",))
+    yield Modality("depth_meters", "geometry", 0, ("float16",))
+    for name in ("render_entity_id", "semantic", "semantic_instance"):
+        yield Modality(name, "geometry", 0, ("int16",))
+
+
+MODALITIES = {modality.name: modality for modality in _modalities()}
+
+
+def find_table(raw: Path, name: str, override: Path | None) -> Path:
+    """Path of a table of TABLES: the one that was named, or the first found in RAW.
+
+    Raises:
+        RawDataError: it is not there; the message says where it comes from and which option names it.
+    """
+    folder, option = TABLES[name]
+    if override is not None:
+        if override.is_file():
+            return override
+        raise RawDataError(f"{override}: no such file; {option} must name {name}")
+    for place in TABLE_FOLDERS:
+        if (raw / place / name).is_file():
+            return raw / place / name
+    raise RawDataError(
+        f"{raw}: no {name}; it is not in the scenes' zips but in the git repository apple/ml-hypersim, folder "
+        f"{folder}: put it into the raw folder or name it with {option}"
+    )
+
+
+def read_table(path: Path) -> bytes:
+    """Content of a table.
+
+    Raises:
+        RawDataError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise RawDataError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from error
+
+
+def scene_folders(raw: Path) -> dict[str, str]:
+    """Folder of each scene found in RAW, sorted by name; one with images goes before one without.
+
+    Raises:
+        RawDataError: RAW is missing, unreadable or holds no scene, or a scene is a symbolic link that leaves RAW.
+    """
+    if not raw.is_dir():
+        raise RawDataError(f"{raw}: no such folder; give the folder with the unpacked Hypersim scenes as --raw (RAW=)")
+    found: dict[str, str] = {}
+    bare: dict[str, str] = {}
+    for place in SCENE_FOLDERS:
+        for name in _names(raw / place):
+            folder = raw / place / name
+            if not SCENE.fullmatch(name) or not folder.is_dir():
+                continue
+            _refuse_outside(raw, folder)
+            path = folder.relative_to(raw).as_posix()
+            if (folder / "images").is_dir():
+                found.setdefault(name, path)
+            elif (folder / "_detail").is_dir():
+                bare.setdefault(name, path)
+    if not found and not bare:
+        if (raw / "images").is_dir() or (raw / "_detail").is_dir():
+            raise RawDataError(f"{raw}: is one scene; give the folder that holds it as --raw (RAW=)")
+        raise RawDataError(f"{raw}: no Hypersim scene in it; {EXPECTED}")
+    return dict(sorted((bare | found).items()))
+
+
+def frames_on_disk(raw: Path, scene_folder: str, camera: str) -> dict[int, frozenset[str]]:
+    """Modalities that lie on disk for each frame of a camera, sorted by frame; empty where the camera has no folder.
+
+    Raises:
+        RawDataError: a folder is unreadable or a symbolic link that leaves RAW.
+    """
+    found: dict[int, set[str]] = {}
+    for kind in ("final", "geometry"):
+        folder = raw / scene_folder / "images" / f"scene_{camera}_{kind}_hdf5"
+        if not folder.is_dir():
+            continue
+        _refuse_outside(raw, folder)
+        for name in _names(folder):
+            match = FRAME.fullmatch(name)
+            modality = MODALITIES.get(match[2]) if match else None
+            if match and modality is not None and modality.folder == kind:
+                found.setdefault(int(match[1]), set()).add(modality.name)
+    return {frame: frozenset(found[frame]) for frame in sorted(found)}
+
+
+def frame_file(scene_folder: str, camera: str, frame: int, modality: str) -> str:
+    """Path of one file of a frame, relative to RAW."""
+    folder = f"{scene_folder}/images/scene_{camera}_{MODALITIES[modality].folder}_hdf5"
+    return f"{folder}/frame.{frame:04d}.{modality}.hdf5"
+
+
+def _names(folder: Path) -> list[str]:
+    """Names in a folder, sorted; none where it does not exist."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise RawDataError(f"{folder}: cannot be listed ({error.strerror}); check its permissions") from error
+
+
+def _refuse_outside(raw: Path, folder: Path) -> None:
+    """Raises where a folder lies elsewhere, by way of a symbolic link."""
+    if not folder.resolve().is_relative_to(raw.resolve()):
+        raise RawDataError(f"{folder}: a symbolic link leaves the raw folder; refused: put the scene itself there")
