@@ -70,8 +70,8 @@ def _flags(values: NDArray) -> Picture:
 
 
 def octree_picture(record: Record) -> Picture | None:
-    """The occupied leaves drawn as squares of their mean colour, nearest last, through the record's camera."""
-    needed = {"octree_split", "octree_color", "cube", "intrinsics", "world_from_camera"}
+    """The occupied leaves as squares of their mean colour (depth, where they have none), nearest last, as seen."""
+    needed = {"octree_split", "cube", "intrinsics", "world_from_camera"}
     if not needed <= set(record):
         return None
     depth, full_depth = record.options["octree_depth"], record.options["octree_full_depth"]
@@ -81,7 +81,7 @@ def octree_picture(record: Record) -> Picture | None:
     points = transform(leaf_centres(structure, cube), np.linalg.inv(record["world_from_camera"]))
     pixels, z = project(points, record["intrinsics"])
     radius = record["intrinsics"][0, 0] * cube[3] / 2**depth / 2 / np.maximum(z, 1e-3)
-    colours = _light(record["octree_color"][None])[0]
+    colours = _light(record["octree_color"][None])[0] if "octree_color" in record else _scalar(z)
     canvas = Image.new("RGB", (width, height), MISSING)
     draw = ImageDraw.Draw(canvas)
     seen = np.flatnonzero((z > 0.1) & (np.abs(pixels - (width / 2, height / 2)) < (width, height)).all(axis=1))

@@ -28,7 +28,9 @@ def camera(frame: Frame, options: Any) -> Made:
 
 def image(frame: Frame, options: Any) -> Made:
     """The picture at the trajectory's exposure, and both exposures."""
-    picture = None if frame.hdr is None else tone_map(frame.hdr.astype(np.float32), frame.tone_scale)
+    if frame.hdr is None:
+        return {}
+    picture = tone_map(frame.hdr.astype(np.float32), frame.tone_scale)
     scales = {"tone_scale": frame.tone_scale, "frame_tone_scale": frame.frame_tone_scale}
     return {"image": picture} | {name: np.float32(value) for name, value in scales.items()}
 
@@ -40,11 +42,9 @@ def hdr(frame: Frame, options: Any) -> Made:
 
 def distance(frame: Frame, options: Any) -> Made:
     """Euclidean distance, and its mean over valid pixels."""
-    mean = (
-        float(frame.distance[frame.valid].mean(dtype=np.float64))
-        if frame.valid.any() and frame.distance is not None
-        else 0.0
-    )
+    mean = None
+    if frame.distance is not None and frame.valid.any():
+        mean = float(frame.distance[frame.valid].mean(dtype=np.float64))
     return {"distance": frame.distance, "mean_distance": mean}
 
 
@@ -91,8 +91,8 @@ def octree(frame: Frame, options: Any) -> Made:
     return {
         "cube": cube,
         "octree_split": built.split,
-        "octree_color": built.leaf_colour.astype(np.float16),
-        "octree_normal": built.leaf_normal,
+        "octree_color": None if colour is None else built.leaf_colour.astype(np.float16),
+        "octree_normal": None if normals is None else built.leaf_normal,
         "octree_alpha": built.leaf_alpha.astype(np.float16),
         "octree_dropped": built.dropped,
     }

@@ -103,8 +103,9 @@ LABELS = (
     Label("image", 1, make.image, (
         Field("image", "uint8", HW3, "jpg", meaning="tone-mapped sRGB, one exposure for the trajectory",
               options={"quality": 95}, optional=True),
-        Field("tone_scale", "float32", (), "npz", meaning="exposure of the trajectory: image = (scale hdr)^(1/2.2)"),
-        Field("frame_tone_scale", "float32", (), "npz", meaning="exposure of this frame alone"),
+        Field("tone_scale", "float32", (), "npz", meaning="exposure of the trajectory: image = (scale hdr)^(1/2.2)",
+              optional=True),
+        Field("frame_tone_scale", "float32", (), "npz", meaning="exposure of this frame alone", optional=True),
     )),
     Label("hdr", 1, make.hdr, (
         Field("hdr", "float16", HW3, "blosc", "radiance, linear", meaning="colour, mean over each pixel's footprint",
@@ -129,7 +130,7 @@ LABELS = (
         Field("octree_split", "uint8", ("octree_bytes",), "npz", "bit", "cube", "split bits by depth, "
               "full depth first, each depth in whole bytes (datasets/octree.py rebuilds the keys)", optional=True),
         Field("octree_color", "float16", ("leaves", 3), "blosc", "radiance, linear", "cube", "mean HDR colour of each "
-              "occupied leaf, in key order; zero without colour", storage=LIT, optional=True),
+              "occupied leaf, in key order", storage=LIT, optional=True),
         Field("octree_normal", "float32", ("leaves", 3), "blosc", "unit vector", "world", "mean normal of each leaf",
               storage=UNIT, optional=True),
         Field("octree_alpha", "float16", ("leaves",), "blosc", "", "cube", "opacity of each leaf", optional=True),

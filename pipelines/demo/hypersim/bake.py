@@ -87,7 +87,9 @@ def _hemisphere(normals: Floats, shift: Floats) -> Floats:
 def nearest_texel(atlas: Atlas, mesh: Mesh, face: NDArray[np.uint32], weights: Floats) -> NDArray[np.int64]:
     """Flat atlas index (N,) of the texel next to hits given by face (N,) and barycentric weights (N, 2)."""
     corner = atlas.vertex[mesh.faces[face]]
-    where = corner[:, 0] + weights[:, :1] * (corner[:, 1] - corner[:, 0]) + weights[:, 1:] * (corner[:, 2] - corner[:, 0])
+    where = (
+        corner[:, 0] + weights[:, :1] * (corner[:, 1] - corner[:, 0]) + weights[:, 1:] * (corner[:, 2] - corner[:, 0])
+    )
     cell = np.rint(where).astype(np.int64)
     return cell[:, 0] * atlas.shape[1] + cell[:, 1]
 
@@ -133,7 +135,9 @@ def _smoothed(atlas: Atlas, light: Floats, reach: float) -> Floats:
     out = light.copy()
     for (row, col), (tall, wide) in zip(atlas.origin, atlas.cells, strict=True):
         chart = light[row : row + tall, col : col + wide]
-        out[row : row + tall, col : col + wide] = cv2.GaussianBlur(chart, (0, 0), reach, borderType=cv2.BORDER_REPLICATE)
+        out[row : row + tall, col : col + wide] = cv2.GaussianBlur(
+            chart, (0, 0), reach, borderType=cv2.BORDER_REPLICATE
+        )
     return out
 
 

@@ -44,7 +44,9 @@ def _sleeping() -> list[Item]:
 
 
 def _along_walls(rng: np.random.Generator) -> list[Item]:
-    items = [i.placed(2.46, 0.2, yaw=-np.pi / 2) for i in sideboard(1.3, BEECH, LACQUER, BRASS, 0.95, DRESSER, "dresser")]
+    items = [
+        i.placed(2.46, 0.2, yaw=-np.pi / 2) for i in sideboard(1.3, BEECH, LACQUER, BRASS, 0.95, DRESSER, "dresser")
+    ]
     items += [i.placed(2.45, 0.55, 0.95) for i in vase(0.34, TERRACOTTA)]
     items += [i.placed(2.45, -0.15, 0.95) for i in ball(0.09, RED_LACQUER)]
     items += [i.placed(2.7, 0.2, 1.65, -np.pi / 2) for i in picture(0.8, 0.6, BEECH, ABSTRACT)]

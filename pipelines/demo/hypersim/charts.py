@@ -99,7 +99,9 @@ def texels(mesh: Mesh, atlas: Atlas) -> Texels:
             inset = min(INSET, lines[-1] / 4)
             inner.append(np.clip(w * lines[-1], inset, lines[-1] - inset))
         point, normal = _interpolate(patch, *inner)
-        index.append(((origin[0] + np.arange(cells[0]))[:, None] * atlas.shape[1] + origin[1] + np.arange(cells[1])).ravel())
+        index.append(
+            ((origin[0] + np.arange(cells[0]))[:, None] * atlas.shape[1] + origin[1] + np.arange(cells[1])).ravel()
+        )
         place.append(np.stack(np.meshgrid(*where, indexing="ij"), axis=-1).reshape(-1, 2))
         positions.append(point.reshape(-1, 3))
         normals.append(normal.reshape(-1, 3))

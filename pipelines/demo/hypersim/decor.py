@@ -45,7 +45,11 @@ def _books(width: float, room: float, spines: list[Material], rng: np.random.Gen
     while x < stop:
         volumes: list[Patch] = []
         for _ in range(int(rng.integers(1, 5))):
-            thick, tall, deep = rng.uniform(0.018, 0.045), rng.uniform(0.6, 0.95) * min(room, 0.3), rng.uniform(0.15, 0.22)
+            thick, tall, deep = (
+                rng.uniform(0.018, 0.045),
+                rng.uniform(0.6, 0.95) * min(room, 0.3),
+                rng.uniform(0.15, 0.22),
+            )
             if x + thick < width:
                 front = float(rng.uniform(0.0, 0.012))
                 volumes += block((x, front, 0.0), (x + thick, front + deep, tall), 0.003, 1)
@@ -59,7 +63,9 @@ def sideboard(width: float, wood: Material, front: Material, knob: Material, hei
               semantic: int = CABINET, name: str = "sideboard") -> list[Item]:  # fmt: skip
     """A closed cabinet 0.45 m deep with doors, on a plinth."""
     half = width / 2
-    body = block((-half, -0.2, 0.08), (half, 0.225, height), 0.008) + block((-half + 0.04, -0.15, 0.0), (half - 0.04, 0.2, 0.08))
+    body = block((-half, -0.2, 0.08), (half, 0.225, height), 0.008) + block(
+        (-half + 0.04, -0.15, 0.0), (half - 0.04, 0.2, 0.08)
+    )
     doors = max(2, round(width / 0.48))
     step = (width - 0.04) / doors
     fronts, knobs = [], []
@@ -68,7 +74,9 @@ def sideboard(width: float, wood: Material, front: Material, knob: Material, hei
         fronts += block((left + 0.004, -0.22, 0.1), (left + step - 0.004, -0.2, height - 0.03), 0.005)
         handle = left + (step - 0.05 if k % 2 == 0 else 0.03)
         knobs += block((handle, -0.24, height * 0.5), (handle + 0.02, -0.22, height * 0.5 + 0.14), 0.006)
-    return [Item(name, semantic, [Part("body", wood, body), Part("doors", front, fronts), Part("handles", knob, knobs)])]
+    return [
+        Item(name, semantic, [Part("body", wood, body), Part("doors", front, fronts), Part("handles", knob, knobs)])
+    ]
 
 
 def _shade(low: float, high: float, bottom: float, top: float) -> list[Patch]:
@@ -80,19 +88,25 @@ def _shade(low: float, high: float, bottom: float, top: float) -> list[Patch]:
 def floor_lamp(metal: Material, shade: Material) -> list[Item]:
     """A standing lamp; its bulb belongs at height 1.50 m."""
     stand = cylinder(0.15, 0.14, 0.0, 0.025, segments=40) + cylinder(0.012, 0.012, 0.025, 1.40)
-    return [Item("floor_lamp", LAMP, [Part("stand", metal, stand), Part("shade", shade, _shade(0.22, 0.15, 1.36, 1.66))])]
+    return [
+        Item("floor_lamp", LAMP, [Part("stand", metal, stand), Part("shade", shade, _shade(0.22, 0.15, 1.36, 1.66))])
+    ]
 
 
 def table_lamp(pottery: Material, shade: Material) -> list[Item]:
     """A small lamp on a round foot; its bulb belongs at height 0.34 m."""
     foot = [sphere(0.085, (0.0, 0.0, 0.085), 32), *cylinder(0.012, 0.012, 0.165, 0.29, segments=16)]
-    return [Item("table_lamp", LAMP, [Part("foot", pottery, foot), Part("shade", shade, _shade(0.15, 0.10, 0.26, 0.44))])]
+    return [
+        Item("table_lamp", LAMP, [Part("foot", pottery, foot), Part("shade", shade, _shade(0.15, 0.10, 0.26, 0.44))])
+    ]
 
 
 def pendant(height: float, radius: float, metal: Material, glow: Material) -> list[Item]:
     """A globe that hangs from z = 0 by a rod, its centre `height` metres below."""
     rod = cylinder(0.006, 0.006, -height + radius, 0.0, segments=12) + cylinder(0.06, 0.06, -0.02, 0.0, segments=24)
-    return [Item("pendant", LAMP, [Part("rod", metal, rod), Part("globe", glow, [sphere(radius, (0.0, 0.0, -height))])])]
+    return [
+        Item("pendant", LAMP, [Part("rod", metal, rod), Part("globe", glow, [sphere(radius, (0.0, 0.0, -height))])])
+    ]
 
 
 def picture(width: float, height: float, frame: Material, canvas: Material) -> list[Item]:
@@ -106,7 +120,13 @@ def picture(width: float, height: float, frame: Material, canvas: Material) -> l
 
 def rug(width: float, depth: float, pile: Material) -> list[Item]:
     """A carpet 12 mm thick."""
-    return [Item("rug", FLOOR_MAT, [Part("pile", pile, block((-width / 2, -depth / 2, 0.0), (width / 2, depth / 2, 0.012), 0.005))])]
+    return [
+        Item(
+            "rug",
+            FLOOR_MAT,
+            [Part("pile", pile, block((-width / 2, -depth / 2, 0.0), (width / 2, depth / 2, 0.012), 0.005))],
+        )
+    ]
 
 
 def curtain(width: float, height: float, cloth: Material) -> list[Item]:
@@ -134,7 +154,13 @@ def ball(radius: float, skin: Material, name: str = "ball") -> list[Item]:
 def globe(metal: Material, map_skin: Material) -> list[Item]:
     """A desk globe on a foot."""
     foot = cylinder(0.09, 0.07, 0.0, 0.02) + cylinder(0.01, 0.01, 0.02, 0.09, segments=12)
-    return [Item("globe", OTHER_PROP, [Part("foot", metal, foot), Part("map", map_skin, [sphere(0.13, (0.0, 0.0, 0.21), 64)])])]
+    return [
+        Item(
+            "globe",
+            OTHER_PROP,
+            [Part("foot", metal, foot), Part("map", map_skin, [sphere(0.13, (0.0, 0.0, 0.21), 64)])],
+        )
+    ]
 
 
 def topiary(height: float, pot: Material, bark: Material, leaf: Material) -> list[Item]:
@@ -148,7 +174,10 @@ def topiary(height: float, pot: Material, bark: Material, leaf: Material) -> lis
 
 def bin_(radius: float, skin: Material) -> list[Item]:
     """A cylindrical waste bin."""
-    wall = [revolve([(radius * 0.85, 0.0), (radius, 0.32)], 40), revolve([(radius - 0.005, 0.32), (radius * 0.85 - 0.005, 0.0)], 40)]
+    wall = [
+        revolve([(radius * 0.85, 0.0), (radius, 0.32)], 40),
+        revolve([(radius - 0.005, 0.32), (radius * 0.85 - 0.005, 0.0)], 40),
+    ]
     floor = revolve([(radius * 0.85, 0.01), (0.0, 0.01)], 40)
     return [Item("bin", BOX, [Part("wall", skin, [*wall, floor])])]
 

@@ -73,7 +73,9 @@ def sofa(width: float, cloth: Material, leg: Material, cushions: list[Material],
     spots = np.linspace(-half + arm + 0.24, half - arm - 0.24, len(cushions)) if len(cushions) > 1 else [0.1]
     for k, (x, cover) in enumerate(zip(spots, cushions, strict=True)):
         pad = block((-0.21, -0.065, 0.0), (0.21, 0.065, 0.4), 0.062, 5)
-        items += [Item("cushion", PILLOW, [Part("cover", cover, pad)]).placed(float(x), 0.15, 0.438, 0.12 - 0.2 * (k % 2))]
+        items += [
+            Item("cushion", PILLOW, [Part("cover", cover, pad)]).placed(float(x), 0.15, 0.438, 0.12 - 0.2 * (k % 2))
+        ]
     return items
 
 
@@ -82,10 +84,16 @@ def bed(width: float, frame: Material, sheet: Material, blanket: Material) -> li
     half = width / 2
     wood = block((-half - 0.04, 0.98, 0.0), (half + 0.04, 1.05, 1.05), 0.02, 3)
     wood += block((-half - 0.03, -1.06, 0.12), (half + 0.03, 0.98, 0.30), 0.015)
-    wood += [p for x in (-half, half - 0.08) for y in (-1.02, 0.85) for p in block((x, y, 0.0), (x + 0.08, y + 0.08, 0.12))]
+    wood += [
+        p for x in (-half, half - 0.08) for y in (-1.02, 0.85) for p in block((x, y, 0.0), (x + 0.08, y + 0.08, 0.12))
+    ]
     mattress = block((-half, -1.03, 0.28), (half, 0.97, 0.50), 0.05, 4)
     cover = block((-half - 0.025, -1.055, 0.24), (half + 0.025, 0.38, 0.55), 0.06, 5)
-    items = [Item("bed", BED, [Part("frame", frame, wood), Part("mattress", sheet, mattress), Part("blanket", blanket, cover)])]
+    items = [
+        Item(
+            "bed", BED, [Part("frame", frame, wood), Part("mattress", sheet, mattress), Part("blanket", blanket, cover)]
+        )
+    ]
     for x in (-half / 2, half / 2):
         pad = block((x - 0.30, 0.50, 0.49), (x + 0.30, 0.92, 0.64), 0.07, 5)
         items.append(Item("pillow", PILLOW, [Part("cover", sheet, pad)]))

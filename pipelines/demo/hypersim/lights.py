@@ -37,7 +37,9 @@ class Sky:
         seen = _mix(seen, self.hills, np.clip((ridge - height) * 150.0, 0.0, 1.0))
         seen = _mix(seen, self.trees, np.clip((crown - height) * 120.0, 0.0, 1.0))
         near = np.clip(-height * 1.5, 0.0, 1.0)
-        return _mix(seen, self.meadow, np.clip((-0.03 - height) * 60.0, 0.0, 1.0) * (0.7 + 0.3 * near)).astype(np.float32)
+        return _mix(seen, self.meadow, np.clip((-0.03 - height) * 60.0, 0.0, 1.0) * (0.7 + 0.3 * near)).astype(
+            np.float32
+        )
 
 
 def _mix(under: Floats, over: Colour, weight: Floats) -> Floats:

@@ -118,7 +118,9 @@ class Painter:
         pixel = distance * np.float32(spread) / np.maximum(np.abs(cosine), 0.15)
         light = cv2.remap(self.light, value[:, None, 6], value[:, None, 5], cv2.INTER_LINEAR)[:, 0]
         albedo = self._albedo(self.kind[entity], st, pixel)
-        return Surface(origin + distance[:, None] * ways, normal * side, _unit(value[:, :3]) * side, st, entity, albedo, light)
+        return Surface(
+            origin + distance[:, None] * ways, normal * side, _unit(value[:, :3]) * side, st, entity, albedo, light
+        )
 
     def _albedo(self, kind: NDArray[np.int64], st: Floats, pixel: Floats) -> Floats:
         albedo = np.empty((len(st), 3), np.float32)

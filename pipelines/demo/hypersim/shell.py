@@ -103,7 +103,11 @@ def shell(half: tuple[float, float, float], openings: list[Opening], wall: Mater
              for name, corner, way, length in zip(names, corners, along, lengths, strict=True)]  # fmt: skip
     items = [
         Item("floor", FLOOR, [Part("boards", floor, [rectangle((-hx, -hy, 0), (2 * hx, 0, 0), (0, 2 * hy, 0))])]),
-        Item("ceiling", CEILING, [Part("plaster", ceiling, [rectangle((-hx, -hy, height), (0, 2 * hy, 0), (2 * hx, 0, 0))])]),
+        Item(
+            "ceiling",
+            CEILING,
+            [Part("plaster", ceiling, [rectangle((-hx, -hy, height), (0, 2 * hy, 0), (2 * hx, 0, 0))])],
+        ),
         Item("walls", WALL, walls),
         Item("skirting", OTHER_STRUCTURE, [Part("boards", trim, _skirting(half))]),
     ]
@@ -113,7 +117,12 @@ def shell(half: tuple[float, float, float], openings: list[Opening], wall: Mater
 def sky_lights(half: tuple[float, float, float], openings: list[Opening], sky: Sky) -> list[Light]:
     """One area light for each window, just outside the wall's outer face."""
     return [
-        Window((o.x, half[1] + REVEAL + 0.01, o.sill + o.height / 2), (o.width / 2, 0.0, 0.0), (0.0, 0.0, o.height / 2),
-               (0.0, -1.0, 0.0), sky)  # fmt: skip
+        Window(
+            (o.x, half[1] + REVEAL + 0.01, o.sill + o.height / 2),
+            (o.width / 2, 0.0, 0.0),
+            (0.0, 0.0, o.height / 2),
+            (0.0, -1.0, 0.0),
+            sky,
+        )  # fmt: skip
         for o in openings
     ]

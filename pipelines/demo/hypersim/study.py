@@ -40,7 +40,9 @@ OVERCAST = Sky((3.4, 3.6, 3.9), (4.4, 4.5, 4.6), (1.5, 1.6, 1.7), (0.30, 0.36, 0
 
 def _desk(rng: np.random.Generator) -> list[Item]:
     items = [i.placed(0.3, 1.75) for i in table(1.7, 0.75, 0.74, BEECH, BLACK_METAL, DESK, "desk")]
-    items += [i.placed(0.25, 1.0, yaw=np.pi + 0.5 + float(rng.uniform(-0.3, 0.3))) for i in office_chair(LEATHER, BLACK_METAL)]
+    items += [
+        i.placed(0.25, 1.0, yaw=np.pi + 0.5 + float(rng.uniform(-0.3, 0.3))) for i in office_chair(LEATHER, BLACK_METAL)
+    ]
     items += [i.placed(0.9, 1.85, 0.74) for i in globe(BRASS, MAP)]
     items += [i.placed(-0.3, 1.9, 0.74) for i in table_lamp(GREEN_GLAZE, LAMP_SHADE)]
     return items + [i.placed(1.45, 1.6) for i in bin_(0.15, BLACK_METAL)]
@@ -48,14 +50,20 @@ def _desk(rng: np.random.Generator) -> list[Item]:
 
 def _reading() -> list[Item]:
     items = [i.placed(0.1, -0.5) for i in rug(2.6, 1.9, BLUE_CARPET)]
-    items += [i.placed(1.75, -0.55, yaw=-np.pi / 2 - 0.25) for i in sofa(1.1, LEATHER, WALNUT, [STRIPED], SOFA, "armchair")]
+    items += [
+        i.placed(1.75, -0.55, yaw=-np.pi / 2 - 0.25) for i in sofa(1.1, LEATHER, WALNUT, [STRIPED], SOFA, "armchair")
+    ]
     items += [i.placed(0.55, -0.75) for i in round_table(0.34, 0.46, MARBLE, BRASS)]
     items += [i.placed(0.5, -0.75, 0.46) for i in vase(0.24, TERRACOTTA)]
     return items + [i.placed(-0.65, -0.3) for i in ball(0.16, RED_LACQUER)]
 
 
 def _along_walls(rng: np.random.Generator) -> list[Item]:
-    shelves = [i for y in (0.6, -0.9) for i in (j.placed(-2.74, y, yaw=np.pi / 2) for j in bookshelf(1.45, 2.2, 6, WALNUT, SPINES, rng))]
+    shelves = [
+        i
+        for y in (0.6, -0.9)
+        for i in (j.placed(-2.74, y, yaw=np.pi / 2) for j in bookshelf(1.45, 2.2, 6, WALNUT, SPINES, rng))
+    ]
     items = shelves + [i.placed(2.9, -0.5, 1.7, -np.pi / 2) for i in picture(1.2, 0.9, BRASS, SUNSET)]
     items += [i.placed(-0.7, -2.4, 1.6, np.pi) for i in picture(0.7, 0.5, BEECH, MORNING)]
     items += [i.placed(2.45, 1.85) for i in topiary(1.55, TERRACOTTA, WALNUT, LEAVES)]

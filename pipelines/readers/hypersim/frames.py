@@ -1,6 +1,6 @@
 """Frames of a Hypersim scene at the size and in the camera that are stored, trajectory by trajectory."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -91,7 +91,7 @@ class SceneReader:
     """Reads the frames of one scene.
 
     Args:
-        unit: the scene: payload `folder`, `width`, `height`, `metres_per_unit`, `cam_from_uv`; records `camera`, `frame`.
+        unit: the scene, as planned by plan.py.
         files: its raw files.
         view: size and modalities.
     """
@@ -118,7 +118,7 @@ class SceneReader:
             yield from self._trajectory(camera, frames)
 
     def _trajectory(self, camera: str, frames: Mapping[str, int]) -> Iterator[Sample | Reject]:
-        """Light of all frames first, for their common exposure; then each frame. Memory: one float16 picture a frame."""
+        """Light of all frames first, for their common exposure; then each frame. Memory: a float16 picture a frame."""
         try:
             rotations, positions = self._poses(camera)
         except (RawDataError, FileNotFoundError) as error:
@@ -278,9 +278,3 @@ class SceneReader:
 def read_scene(unit: Unit, files: RawFiles, view: View) -> Iterator[Sample | Reject]:
     """Samples and rejects of one scene (see SceneReader)."""
     yield from SceneReader(unit, files, view)
-
-
-def modalities(view: View) -> Sequence[str]:
-    """Raw modalities that a view reads, where they are there."""
-    names = ["color", "render_entity_id", "depth_meters", f"{view.normals}_cam"]
-    return names + list(INTRINSIC) * view.intrinsic + ["semantic", "semantic_instance"] * view.semantic
