@@ -74,9 +74,8 @@ def make_frame(rng: np.random.Generator) -> Arrays:
     points = (rays @ tilt.T * distance[..., None] + [1.3, -0.7, 1.5]) * CM_PER_METRE
     bumped = normals + 0.05 * _smooth(rng, 4) * _smooth(rng, 64).clip(0)
     bumped /= np.linalg.norm(bumped, axis=-1, keepdims=True)
-    albedo = rng.uniform(0.1, 0.9, (OBJECTS + 8, 3))[entity] * (
-        1 + 0.1 * (_smooth(rng, 2) * (entity % 3 == 0)[..., None])
-    )
+    grain = 0.1 * _smooth(rng, 2) * (entity % 3 == 0)[..., None]
+    albedo = rng.uniform(0.1, 0.9, (OBJECTS + 8, 3))[entity] * (1 + grain)
     light = (1.2 + 0.5 * _smooth(rng, 128)).clip(0.05) * (0.6 + 0.4 * np.abs(normals[..., 2:]))
     light *= 1 + 0.01 * rng.standard_normal(light.shape)
     shine = 0.05 * (_smooth(rng, 32).clip(0)) * (1 + 0.02 * rng.standard_normal(light.shape))

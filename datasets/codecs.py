@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -16,9 +17,13 @@ blosc.use_threads = False  # decoding is threaded by records, never inside one
 
 
 class Codec(Protocol):
-    """One way to write an array. Offsets are those of the array data in the encoded bytes."""
+    """One way to write an array. Offsets are those of the array data in the encoded bytes.
+
+    `dtypes` names the dtypes that it holds; empty where it holds all of them.
+    """
 
     suffix: str
+    dtypes: tuple[str, ...]
 
     def encode(self, value: Any, options: Mapping[str, Any]) -> tuple[bytes, int]:
         """Bytes of the member, and where the array data begins in them."""
@@ -38,20 +43,27 @@ def _expect(found: object, wanted: object, what: str) -> None:
         raise FormatError(f"{what} is {found}, the schema says {wanted}")
 
 
+def _bytes_of(dtype: np.dtype, shape: tuple[int, ...]) -> int:
+    if not all(isinstance(size, int) and size >= 0 for size in shape):
+        raise FormatError(f"shape {shape} is none; the index is damaged")
+    return math.prod(shape) * dtype.itemsize
+
+
 class Npy:
     """Uncompressed `.npy`: read without a copy through a memory map."""
 
     suffix = "npy"
+    dtypes: tuple[str, ...] = ()
 
     def encode(self, value: NDArray, options: Mapping[str, Any]) -> tuple[bytes, int]:
         """Version-1.0 `.npy` in C order; the header fills 64-byte blocks, so the data are aligned in the tar."""
         stream = io.BytesIO()
-        np.lib.format.write_array(stream, np.ascontiguousarray(value), version=(1, 0), allow_pickle=False)
+        np.lib.format.write_array(stream, np.asarray(value, order="C"), version=(1, 0), allow_pickle=False)
         return stream.getvalue(), stream.tell() - value.nbytes
 
     def decode(self, data: memoryview, dtype: np.dtype, shape: tuple[int, ...]) -> NDArray:
         """A read-only view of `data`."""
-        _expect(len(data), int(np.prod(shape)) * dtype.itemsize, "array size in bytes")
+        _expect(len(data), _bytes_of(dtype, shape), "array size in bytes")
         return np.frombuffer(data, dtype).reshape(shape)
 
 
@@ -59,15 +71,16 @@ class Blosc:
     """Byte-shuffled zstd by Blosc 1: raw array bytes inside, dtype and shape from the schema."""
 
     suffix = "blosc"
+    dtypes: tuple[str, ...] = ()
 
     def encode(self, value: NDArray, options: Mapping[str, Any]) -> tuple[bytes, int]:
         """One Blosc frame; `level` (default 5) is Blosc's."""
-        array = np.ascontiguousarray(value)
+        array = np.asarray(value, order="C")
         return blosc.Blosc("zstd", options.get("level", 5), blosc.SHUFFLE).encode(array), 0
 
     def decode(self, data: memoryview, dtype: np.dtype, shape: tuple[int, ...]) -> NDArray:
         """A new array; the size in the frame's header is compared before memory is taken."""
-        wanted = int(np.prod(shape)) * dtype.itemsize
+        wanted = _bytes_of(dtype, shape)
         if len(data) < 16:
             raise FormatError("Blosc frame is shorter than its header")
         _expect(int.from_bytes(data[4:8], "little"), wanted, "decompressed size in bytes")
@@ -83,6 +96,7 @@ class Blosc:
 
 class _Picture:
     format: str
+    dtypes: tuple[str, ...]
 
     def _save(self, picture: Image.Image, stream: io.BytesIO, options: Mapping[str, Any]) -> None:
         picture.save(stream, self.format, **options)
@@ -99,7 +113,7 @@ class _Picture:
             with Image.open(io.BytesIO(data), formats=[self.format]) as picture:
                 _expect((picture.height, picture.width), tuple(shape[:2]), "picture size (height, width)")
                 array = np.asarray(picture)
-        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise FormatError(f"{self.format} picture is damaged: {error}") from error
         _expect(array.shape, tuple(shape), "picture shape")
         return array.astype(dtype, copy=False)
@@ -108,22 +122,23 @@ class _Picture:
 class Jpeg(_Picture):
     """JPEG of uint8 pictures: `quality` (default 95), chroma not subsampled."""
 
-    suffix, format = "jpg", "JPEG"
+    suffix, format, dtypes = "jpg", "JPEG", ("uint8",)
 
     def _save(self, picture: Image.Image, stream: io.BytesIO, options: Mapping[str, Any]) -> None:
         picture.save(stream, "JPEG", quality=options.get("quality", 95), subsampling=0)
 
 
 class Png(_Picture):
-    """PNG of uint8 (1 or 3 channels) or uint16 (1 channel) pictures, lossless."""
+    """PNG of uint8 (2-D, or 2 to 4 channels), bool or uint16 (2-D) pictures, lossless."""
 
-    suffix, format = "png", "PNG"
+    suffix, format, dtypes = "png", "PNG", ("uint8", "uint16", "bool")
 
 
 class Json:
     """Any JSON value, keys sorted."""
 
     suffix = "json"
+    dtypes: tuple[str, ...] = ("json",)
 
     def encode(self, value: Any, options: Mapping[str, Any]) -> tuple[bytes, int]:
         """UTF-8 JSON; NaN and infinity are refused because JSON has none."""
@@ -133,7 +148,7 @@ class Json:
         """The value."""
         try:
             return json.loads(bytes(data))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise FormatError(f"JSON is damaged: {error}") from error
 
 

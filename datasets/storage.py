@@ -1,14 +1,15 @@
 """How floats are stored as small as their own accuracy allows; decoding gives ordinary arrays."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import FormatError
+from .errors import FormatError, SchemaError
 
 
+@runtime_checkable
 class Storage(Protocol):
     """A reversible change of representation between a field's arrays and what its codec writes."""
 
@@ -34,10 +35,15 @@ class Octahedral:
     """Unit vectors (..., 3) as two integers of `bits` bits (..., 2): octahedral mapping of Meyer et al. 2010.
 
     Largest error: 0.06 degrees at 12 bits, 0.015 at 14 (float16 components: 0.022). The zero vector
-    ("no direction") is kept by a reserved code.
+    ("no direction") is kept by a reserved code; vectors shorter than 1e-37 become zero. NaN cannot be kept.
     """
 
     bits: int = 14
+
+    def __post_init__(self) -> None:
+        """Refuse bits that no code has."""
+        if not 2 <= self.bits <= 16:
+            raise SchemaError(f"octahedral storage has 2 to 16 bits, not {self.bits}")
 
     @property
     def _top(self) -> int:
@@ -52,7 +58,7 @@ class Octahedral:
         vector = np.asarray(array, np.float32)
         x, y, z = vector[..., 0], vector[..., 1], vector[..., 2]
         norm = np.abs(x) + np.abs(y) + np.abs(z)
-        zero = norm == 0
+        zero = norm < np.finfo(np.float32).tiny  # below it, the reciprocal overflows
         scale = 1 / np.where(zero, np.float32(1), norm)
         u, v = x * scale, y * scale
         below = z < 0
@@ -73,10 +79,13 @@ class Octahedral:
         u, v = plane[..., 0], plane[..., 1]
         z = 1 - np.abs(u) - np.abs(v)
         fold = np.maximum(-z, 0)
-        vector = np.stack((u - np.copysign(fold, u), v - np.copysign(fold, v), z), axis=-1)
-        vector /= np.linalg.norm(vector, axis=-1, keepdims=True)
-        vector[array[..., 0] > self._top] = 0
-        return vector.astype(dtype, copy=False)
+        u, v = u - np.copysign(fold, u), v - np.copysign(fold, v)
+        scale = 1 / np.sqrt(u * u + v * v + z * z)
+        scale[array[..., 0] > self._top] = 0
+        vector = np.empty((*scale.shape, 3), dtype)
+        for axis, value in enumerate((u, v, z)):
+            np.multiply(value, scale, out=vector[..., axis], casting="same_kind")
+        return vector
 
     def to_json(self) -> dict[str, Any]:
         """Entry of the schema."""
@@ -88,10 +97,15 @@ class Rounded:
     """Float16 rounded to `mantissa` explicit mantissa bits (relative error at most 2 ** -(mantissa + 1)).
 
     The cleared bits are what the array codec compresses away. Rounding is to nearest, ties to even; it never
-    turns a finite value into infinity.
+    turns a finite value into infinity. Below 2 ** -14, where float16 has fewer digits, a further 2 ** -25 may be lost.
     """
 
     mantissa: int = 8
+
+    def __post_init__(self) -> None:
+        """Refuse mantissas that float16 has not."""
+        if not 0 <= self.mantissa <= 10:
+            raise SchemaError(f"rounded storage has 0 to 10 mantissa bits, not {self.mantissa}")
 
     def stored(self, dtype: np.dtype, shape: tuple[int, ...]) -> tuple[np.dtype, tuple[int, ...]]:
         """float16, same shape."""
@@ -99,16 +113,15 @@ class Rounded:
 
     def pack(self, array: NDArray) -> NDArray:
         """Rounded float16 copy; finite values beyond float16 are clamped to its largest rounded value."""
-        drop = 10 - self.mantissa
-        largest = np.array(0x7BFF >> drop << drop, np.uint16).view(np.float16).astype(np.float32)
-        values = np.asarray(array, np.float32)
-        half = np.where(np.isfinite(values), np.clip(values, -largest, largest), values).astype(np.float16)
-        if drop == 0:
-            return half
-        bits = half.view(np.uint16)
-        rounded = ((bits + ((1 << (drop - 1)) - 1) + ((bits >> drop) & 1)) >> drop) << drop
-        keep = np.isnan(half)  # a NaN's payload must not round up into another number
-        return np.where(keep, np.uint16(0x7E00), rounded.astype(np.uint16)).view(np.float16)
+        drop = 23 - self.mantissa  # rounded as float32, in one step: by way of float16, ties would be rounded twice
+        largest = np.array(0x477FFFFF >> drop << drop, np.uint32).view(np.float32)
+        bits = np.asarray(np.clip(array, -largest, largest), np.float32).view(np.uint32)
+        rounded = (bits + np.uint32((1 << (drop - 1)) - 1) + ((bits >> drop) & 1)) >> drop << drop
+        half = np.asarray(rounded).view(np.float32).astype(np.float16)
+        special = ~np.isfinite(array)
+        if special.any():
+            half[special] = array[special]
+        return half
 
     def unpack(self, array: NDArray, dtype: np.dtype) -> NDArray:
         """The values in the field's dtype."""

@@ -39,10 +39,11 @@ class Estimate:
 
 def sample_units(plan: Plan) -> Iterator[Unit]:
     """Units spread evenly over the plan, each with a few records spread evenly over it."""
-    count = min(SAMPLE_UNITS, len(plan.units))
-    each = max(1, -(-SAMPLE_RECORDS // count))
+    units = [unit for unit in plan.units if unit.records]
+    count = min(SAMPLE_UNITS, len(units))
+    each = -(-SAMPLE_RECORDS // max(count, 1))
     for i in range(count):
-        unit = plan.units[(2 * i + 1) * len(plan.units) // (2 * count)]
+        unit = units[(2 * i + 1) * len(units) // (2 * count)]
         keys = list(unit.records)
         take = min(each, len(keys))
         yield unit.only([keys[(2 * j + 1) * len(keys) // (2 * take)] for j in range(take)])
@@ -57,6 +58,8 @@ def estimate(recipe: Recipe, options: Any, raw: Path, settings: RunSettings) -> 
     use_one_thread()
     prepared = prepare(recipe, options, raw, settings, "plan")
     sample = Plan(tuple(sample_units(prepared.plan)))
+    if not sample.units:
+        raise TesseraError(f"{raw}: no record is planned: no file of the selected units is there")
     with tempfile.TemporaryDirectory() as folder:
         part = RunSettings(out=Path(folder) / "out", workers=0, quiet=True, seed=settings.seed, max_reject=1.0)
         start = time.perf_counter()

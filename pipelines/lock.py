@@ -37,3 +37,11 @@ def lock_out(out: Path, run: str, part: tuple[int, int] | None) -> Iterator[None
         own.write(run)
         own.flush()
         yield
+
+
+@contextmanager
+def lock_finish(out: Path) -> Iterator[None]:
+    """Wait for, then hold, the right to write catalog and rejects: of parts that end together, the last sees all."""
+    with (out / "runs" / "lock-finish").open("a+") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield

@@ -19,7 +19,7 @@ from ..datasets.stages import Stages
 from .disk import check_room
 from .group import GroupResult, GroupTask
 from .journal import Journal, new_run
-from .lock import lock_out
+from .lock import lock_finish, lock_out
 from .prepare import Prepared, prepare
 from .progress import RunProgress
 from .recipe import Recipe, Reject
@@ -81,6 +81,7 @@ def run_recipe(
         raise TesseraError(f"--out {out}: cannot be made ({error.strerror})") from error
     with ExitStack() as stack:
         stack.enter_context(lock_out(out, run, part))
+        stack.callback(_sweep, prepared)
         journal = Journal(out, run)
         stack.callback(journal.close)
         journal.write("options", recipe=recipe.name, raw=str(raw), settings=vars(settings), options=options)
@@ -111,7 +112,8 @@ def _run_locked(prepared: Prepared, run: str, journal: Journal, console: Console
             prepared.catalog.write(out, run)
         summary.setup_seconds = time.perf_counter() - start
         _build(prepared, tasks, summary, journal, console)
-        _finish(prepared, run)
+        with lock_finish(out):
+            _finish(prepared, run)
     final = Catalog.read(out)
     summary.complete = final.state == "complete"
     summary.records = sum(shard.records for shard in final.shards)

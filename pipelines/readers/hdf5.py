@@ -138,7 +138,7 @@ def _block(
     """
     if size > SMALL:
         return _inflated(file, stored, nbytes, start, size, mask)
-    key = (mask, file.data[start : start + size])
+    key = (mask, file.data[start : start + 8])
     block = known.get(key)
     if block is None:
         block = _inflated(file, stored, nbytes, start, size, mask)

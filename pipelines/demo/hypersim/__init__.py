@@ -1,1 +1,9 @@
-"""x"""
+"""Demo raw data in the exact layout of Hypersim: four furnished rooms, ray traced.
+
+    from tessera.pipelines.demo.hypersim import generate
+    generate(Path("raw"), scale="small")
+"""
+
+from .generate import generate
+
+__all__ = ["generate"]

@@ -62,18 +62,17 @@ def _overlap(tracer: Tracer, positions: Array, turns: Array, uv_from_cam: Array,
 
 
 def _interest(mesh: Mesh, views: _Views) -> Array:
-    """Score (C,) of views: distinct objects seen, a window in sight, open depth; negative where something is too near."""
+    """Score (C,) of views: distinct classes seen, a window in sight, open depth; negative where something is too near."""
     missed = views.face == MISS
     entity = np.where(missed, 0, mesh.entity[np.where(missed, 0, views.face)])
-    instance = np.array([-1] + [e.instance for e in mesh.entities])[entity]
-    window = np.array([False] + [e.semantic == WINDOW for e in mesh.entities])[entity]
-    seen = np.zeros((len(entity), instance.max() + 2), int)
-    np.add.at(seen, (np.arange(len(entity))[:, None], instance), 1)
-    objects = (seen[:, 1:-1] >= 2).sum(axis=1)
+    semantic = np.array([0] + [e.semantic for e in mesh.entities])[entity]
+    seen = np.zeros((len(entity), 41), int)
+    np.add.at(seen, (np.arange(len(entity))[:, None], semantic), 1)
+    classes = (seen[:, 1:] >= 3).sum(axis=1)
     near = (views.distance < 0.7).mean(axis=1)
     depth = np.median(np.where(missed, 8.0, views.distance), axis=1)
     bad = (near > 0.04) | (depth < 1.6) | (missed.mean(axis=1) > 0.3)
-    return objects + 3.0 * (window.mean(axis=1) > 0.01) + np.minimum(depth, 4.0) - 100.0 * bad
+    return classes + 3.0 * (seen[:, WINDOW] >= 4) + np.minimum(depth, 4.0) - 100.0 * bad
 
 
 def _propose(room: Room, here: Array, target: Array, start: Array, rng: np.random.Generator) -> tuple[Array, Array]:

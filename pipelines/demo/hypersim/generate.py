@@ -1,0 +1,97 @@
+"""Makes a Hypersim raw folder: lights every scene, renders every camera, then moves the finished folder into place."""
+
+import json
+import multiprocessing
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from pathlib import Path
+from typing import Literal
+
+from ....datasets.errors import UsageError
+from .faults import Fault, table_faults
+from .metadata import write_tables
+from .scenes import CAMERAS, SCALES, SCENES
+from .tasks import Job, light_scene, render_frames, single_thread
+
+FRAMES_A_TASK = 4
+
+
+def generate(out: Path, *, scale: Literal["small", "full"] = "full", faults: bool = False, seed: int = 0,
+             workers: int | None = None, report: Callable[[str], None] | None = None) -> None:  # fmt: skip
+    """Writes demo raw data in Hypersim's layout and encodings.
+
+    The same scale, faults and seed give the same bytes in every file, whatever the number of workers.
+
+    Args:
+        out: folder to make; its parent is made too. Nothing is left there when the work is cut short.
+        scale: `full` is 4 scenes x 2 cameras x 12 frames of 1024 x 768, `small` is 3 frames of 256 x 192.
+        faults: put in the deliberate faults that `faults.json` then lists.
+        seed: varies small things in the rooms, the camera paths and the grain.
+        workers: processes; by default one for `small` and one for each core for `full`. More than one are spawned, so a
+            script that calls this needs the usual `if __name__ == "__main__":`.
+        report: called with a line of progress now and then.
+
+    Raises:
+        UsageError: `out` holds something already, or an argument is out of range.
+    """
+    if scale not in SCALES:
+        raise UsageError(f"scale is {scale!r}: choose one of {', '.join(SCALES)}")
+    if workers is not None and workers < 1:
+        raise UsageError(f"workers is {workers}: it has to be at least 1")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"{out} exists and is not an empty folder: choose another folder for the demo data, or remove it")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    root = out.parent / f".{out.name}.unfinished-{os.getpid()}"
+    try:
+        root.mkdir()
+        job = Job(root, scale, faults, seed)
+        count = workers or (1 if scale == "small" else os.cpu_count() or 1)
+        kinds, found = _run(job, count, report or (lambda line: None))
+        write_tables(root, SCALES[scale], faults, kinds)
+        if faults:
+            entries = sorted(found + table_faults(), key=lambda f: (f.scene, f.camera, f.frame or 0, f.kind, f.file))
+            (root / "faults.json").write_text(json.dumps([f.record() for f in entries], indent=1) + "\n")
+        for leftover in root.glob(".light_*"):
+            leftover.unlink()
+        root.rename(out)
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def _parts(scale: str) -> Iterator[tuple[int, slice]]:
+    """Camera and frames of each rendering task of a scene."""
+    frames = SCALES[scale].frames
+    for camera in range(len(CAMERAS)):
+        for start in range(0, frames, FRAMES_A_TASK):
+            yield camera, slice(start, min(start + FRAMES_A_TASK, frames))
+
+
+def _run(job: Job, workers: int, report: Callable[[str], None]) -> tuple[dict[str, str], list[Fault]]:
+    """Runs all tasks, here or in processes; gives scene types and faults."""
+    kinds: dict[str, str] = {}
+    found: list[Fault] = []
+    if workers == 1:
+        for index, scene in enumerate(SCENES):
+            kinds[scene.name] = light_scene(job, index)
+            for camera, part in _parts(job.scale):
+                found += render_frames(job, index, camera, part)
+            report(f"{scene.name}: {kinds[scene.name].lower()}, {index + 1} of {len(SCENES)} scenes")
+        return kinds, found
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=single_thread) as pool:
+        lighting = {pool.submit(light_scene, job, index): index for index in range(len(SCENES))}
+        rendering: list[Future[list[Fault]]] = []
+        waiting = set(lighting)
+        while waiting:
+            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in done:
+                index = lighting[future]
+                kinds[SCENES[index].name] = future.result()
+                report(f"{SCENES[index].name}: {kinds[SCENES[index].name].lower()}, lit")
+                rendering += [pool.submit(render_frames, job, index, *part) for part in _parts(job.scale)]
+        for number, task in enumerate(rendering, start=1):
+            found += task.result()
+            report(f"{number} of {len(rendering)} parts rendered")
+    return kinds, found
