@@ -2,15 +2,18 @@
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from .commit import write_file
-from .errors import FormatError
+from .errors import FormatError, SchemaError
 from .index import ShardFacts, check_version, read_facts
 from .members import FORMAT_VERSION
+from .names import check_name
 from .schema import Schema
+from .typed import typed
 
 CATALOG = "dataset.json"
 State = Literal["building", "complete"]
@@ -97,22 +100,36 @@ class Catalog:
         """
         path = root / CATALOG
         try:
-            values = json.loads(path.read_text())
+            values = json.loads(path.read_bytes())
         except FileNotFoundError as error:
             raise FormatError(f"{root}: no {CATALOG} here; `tessera shards RECIPE --out {root}` makes one") from error
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise FormatError(f"{path}: cannot be read ({error})") from error
         check_version(values.get("format_version") if isinstance(values, dict) else None, path)
         try:
             values["tables"] = {name: Schema.from_json(entry) for name, entry in values["tables"].items()}
-            values["shards"] = tuple(ShardEntry(**{**e, "units": tuple(e["units"])}) for e in values["shards"])
-            catalog = Catalog(**values)
-        except (KeyError, TypeError, AttributeError) as error:
+            values["shards"] = tuple(typed(ShardEntry, e | {"units": tuple(e["units"])}) for e in values["shards"])
+            catalog = typed(Catalog, values)
+            catalog._check_names()
+        except (KeyError, TypeError, ValueError, AttributeError, SchemaError) as error:
             raise FormatError(f"{path}: damaged ({type(error).__name__}: {error}); make it again") from error
-        for shard in catalog.shards:
-            _inside(path, shard.index)
-            _inside(path, shard.tar or "")
+        except FormatError as error:
+            raise FormatError(f"{path}: {error}") from error
         return catalog if catalog.state == "complete" else replace(catalog, shards=scan_shards(root, catalog))
+
+    def _check_names(self) -> None:
+        """Refuse names and paths that lead out of the data set's folder, and shards of unknown tables and splits."""
+        for table in self.tables:
+            check_name(table, "table")
+        for split in self.groups:
+            check_name(split, "split")
+        for shard in self.shards:
+            if shard.table not in self.tables or shard.split not in self.groups:
+                raise SchemaError(f"shard {shard.index!r} is of no table or split of this data set")
+            _inside(shard.index)
+            _inside(shard.tar or "")
+        for name in self.assets:
+            _inside(name)
 
     def with_shards(self, shards: tuple[ShardEntry, ...], rejects: int, state: State) -> "Catalog":
         """This catalog with its shard list, the counts that follow from it, and its state."""
@@ -122,10 +139,10 @@ class Catalog:
         return replace(self, shards=shards, splits=splits, rejects=rejects, state=state)
 
 
-def _inside(catalog: Path, name: str) -> None:
+def _inside(name: str) -> None:
     """Refuse a path that leaves the data set's folder: a catalog may come from a stranger."""
     if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-        raise FormatError(f"{catalog}: shard path {name!r} leaves the data set's folder; refused")
+        raise FormatError(f"path {name!r} leaves the data set's folder; refused")
 
 
 def shard_entry(root: Path, index: Path, facts: ShardFacts) -> ShardEntry:
@@ -140,16 +157,24 @@ def shard_entry(root: Path, index: Path, facts: ShardFacts) -> ShardEntry:
 
 
 def index_paths(root: Path, split: str, table: str) -> list[Path]:
-    """Paths of the indexes of one table in one split, in order of group and part."""
-    found = [path for path in (root / split).glob(f"{table}-*.parquet") if "." not in path.stem]
-    return sorted(found, key=lambda path: [int(number) for number in path.stem[len(table) + 1 :].split("-")])
+    """Paths of the indexes of one table in one split, in order of group and part; other files are passed over."""
+    pattern = re.compile(rf"{re.escape(table)}-(\d+)(?:-(\d+))?\.parquet")
+    found = [(match, path) for path in (root / split).glob("*.parquet") if (match := pattern.fullmatch(path.name))]
+    return [path for _, path in sorted(found, key=lambda pair: [int(number or 0) for number in pair[0].groups()])]
 
 
 def scan_shards(root: Path, catalog: Catalog) -> tuple[ShardEntry, ...]:
-    """Entries of every shard committed at `root`, read from the indexes' footers."""
-    return tuple(
-        shard_entry(root, path, read_facts(path))
-        for split in catalog.groups
-        for table in catalog.tables
-        for path in index_paths(root, split, table)
-    )
+    """Entries of every shard committed at `root`, read from the indexes' footers.
+
+    Raises:
+        FormatError: an index is damaged, newer than this code, or not that of the shard it lies beside.
+    """
+    entries = []
+    for split in catalog.groups:
+        for table in catalog.tables:
+            for path in index_paths(root, split, table):
+                facts = read_facts(path)
+                if (facts.split, facts.table) != (split, table) or facts.tar not in (None, f"{path.stem}.tar"):
+                    raise FormatError(f"{path}: the index of {facts.split}/{facts.tar}; was it moved? Put it back")
+                entries.append(shard_entry(root, path, facts))
+    return tuple(entries)

@@ -96,7 +96,6 @@ class Blosc:
 
 class _Picture:
     format: str
-    dtypes: tuple[str, ...]
 
     def _save(self, picture: Image.Image, stream: io.BytesIO, options: Mapping[str, Any]) -> None:
         picture.save(stream, self.format, **options)
@@ -122,7 +121,8 @@ class _Picture:
 class Jpeg(_Picture):
     """JPEG of uint8 pictures: `quality` (default 95), chroma not subsampled."""
 
-    suffix, format, dtypes = "jpg", "JPEG", ("uint8",)
+    suffix, format = "jpg", "JPEG"
+    dtypes: tuple[str, ...] = ("uint8",)
 
     def _save(self, picture: Image.Image, stream: io.BytesIO, options: Mapping[str, Any]) -> None:
         picture.save(stream, "JPEG", quality=options.get("quality", 95), subsampling=0)
@@ -131,7 +131,8 @@ class Jpeg(_Picture):
 class Png(_Picture):
     """PNG of uint8 (2-D, or 2 to 4 channels), bool or uint16 (2-D) pictures, lossless."""
 
-    suffix, format, dtypes = "png", "PNG", ("uint8", "uint16", "bool")
+    suffix, format = "png", "PNG"
+    dtypes: tuple[str, ...] = ("uint8", "uint16", "bool")
 
 
 class Json:

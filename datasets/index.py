@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from .errors import FormatError, SchemaError
 from .members import FORMAT_VERSION, Placed
 from .schema import Schema
+from .typed import typed
 
 METADATA = b"tessera"
 COLUMNS = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_()}
@@ -94,6 +95,8 @@ def _scalars(schema: Schema, scalars: Mapping[str, Any]) -> dict[str, Any]:
     kinds: dict[str, Any] = {"string": str, "int64": int, "float64": (float, int), "bool": bool}
     wanted: dict[str, Any] = {column.name: kinds[column.type] for column in schema.columns}
     wanted |= {reference.name: list if reference.many else str for reference in schema.references}
+    types = {column.name: COLUMNS[column.type] for column in schema.columns}
+    types |= {reference.name: pa.list_(pa.string()) for reference in schema.references if reference.many}
     unknown = sorted(set(scalars) - set(wanted))
     if unknown:
         raise SchemaError(f"column {unknown[0]!r} is not in the schema")
@@ -102,6 +105,10 @@ def _scalars(schema: Schema, scalars: Mapping[str, Any]) -> dict[str, Any]:
         mismatch = value is not None and (not isinstance(value, kind) or (kind is int and isinstance(value, bool)))
         if name not in scalars or mismatch:
             raise SchemaError(f"column {name!r}: got {value!r}, the schema says {getattr(kind, '__name__', 'number')}")
+        try:
+            pa.scalar(value, types.get(name, pa.string()))
+        except (pa.ArrowException, OverflowError, UnicodeError, TypeError) as error:
+            raise SchemaError(f"column {name!r}: {value!r} does not fit the index ({error})") from error
     return dict(scalars)
 
 
@@ -145,12 +152,15 @@ def read_facts(path: Path) -> ShardFacts:
     try:
         metadata = pq.read_schema(path).metadata or {}
         values = json.loads(metadata[METADATA])
-    except (pa.ArrowInvalid, OSError, KeyError, ValueError) as error:
+    except (pa.ArrowException, OSError, KeyError, ValueError, RecursionError) as error:
         raise FormatError(f"{path}: not a whole index of Tessera's ({type(error).__name__}: {error})") from error
-    check_version(values.get("format_version"), path)
-    values["sources"] = tuple(Source(**source) for source in values["sources"])
-    values["rejects"] = tuple(values["rejects"])
-    return ShardFacts(**values)
+    check_version(values.get("format_version") if isinstance(values, dict) else None, path)
+    try:
+        values["sources"] = tuple(typed(Source, source) for source in values["sources"])
+        values["rejects"] = tuple(values["rejects"])
+        return typed(ShardFacts, values)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise FormatError(f"{path}: damaged ({type(error).__name__}: {error}); run `tessera verify`") from error
 
 
 def read_rows(path: Path, columns: list[str] | None = None) -> pa.Table:
@@ -161,5 +171,5 @@ def read_rows(path: Path, columns: list[str] | None = None) -> pa.Table:
     """
     try:
         return pq.read_table(path, columns=columns, partitioning=None)
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise FormatError(f"{path}: damaged index ({error}); run `tessera verify`") from error

@@ -138,7 +138,7 @@ def encode_record(schema: Schema, key: str, values: Mapping[str, Any]) -> Encode
             continue
         try:
             data, header = CODECS[entry.codec].encode(stored, entry.options)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OSError, RecursionError) as error:
             raise SchemaError(f"field {entry.name!r}: {entry.codec} cannot hold it: {error}") from error
         members[f"{entry.name}.{CODECS[entry.codec].suffix}"] = data, {entry.name: (header, len(data) - header)}
     if small:

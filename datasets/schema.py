@@ -9,10 +9,11 @@ import numpy as np
 from .codecs import CODECS
 from .errors import SchemaError
 from .names import check_name
-from .storage import Storage, storage_from_json
+from .storage import Octahedral, Storage, storage_from_json
+from .typed import typed
 
 COLUMN_TYPES = ("string", "int64", "float64", "bool")
-RESERVED = ("key", "unit", "labels")
+RESERVED = ("key", "unit", "labels", "record", "dim")  # the last two begin names of index columns
 
 
 @dataclass(frozen=True)
@@ -54,13 +55,31 @@ class Field:
             raise SchemaError(f"field {self.name!r}: unknown codec {self.codec!r} (known: {', '.join(CODECS)})")
         if (self.dtype == "json") != (self.codec == "json"):
             raise SchemaError(f"field {self.name!r}: dtype json and codec json go together")
+        if any(isinstance(size, int) and size < 0 for size in self.shape):
+            raise SchemaError(f"field {self.name!r}: shape {self.shape} has a negative size")
         if self.dtype != "json":
-            try:
-                kind = np.dtype(self.dtype).kind
-            except TypeError as error:
-                raise SchemaError(f"field {self.name!r}: {self.dtype!r} is no numpy dtype") from error
-            if kind not in "biuf":
-                raise SchemaError(f"field {self.name!r}: dtype {self.dtype!r} is not a number or bool")
+            self._check_stored(self._numpy_dtype())
+        elif self.storage:
+            raise SchemaError(f"field {self.name!r}: JSON values are stored as they are")
+
+    def _numpy_dtype(self) -> np.dtype:
+        try:
+            dtype = np.dtype(self.dtype)
+        except (TypeError, ValueError, SyntaxError) as error:
+            raise SchemaError(f"field {self.name!r}: {self.dtype!r} is no numpy dtype") from error
+        if dtype.kind not in "biuf":
+            raise SchemaError(f"field {self.name!r}: dtype {self.dtype!r} is not a number or bool")
+        return dtype
+
+    def _check_stored(self, dtype: np.dtype) -> None:
+        if self.storage and dtype.kind != "f":
+            raise SchemaError(f"field {self.name!r}: dtype {self.dtype} is stored as it is; storage is for floats")
+        if isinstance(self.storage, Octahedral) and (self.nan or self.shape[-1:] != (3,)):
+            raise SchemaError(f"field {self.name!r}: octahedral storage holds vectors (..., 3) without NaN")
+        stored = self.storage.stored(dtype, (1,) * len(self.shape))[0] if self.storage else dtype
+        holds = CODECS[self.codec].dtypes
+        if holds and (stored.name not in holds or len(self.shape) not in (2, 3)):
+            raise SchemaError(f"field {self.name!r}: {self.codec} holds pictures of {' or '.join(holds)}")
 
     def to_json(self) -> dict[str, Any]:
         """Entry of `dataset.json`."""
@@ -75,7 +94,7 @@ class Field:
         values = dict(entry)
         values["shape"] = tuple(values["shape"])
         values["storage"] = storage_from_json(values["storage"])
-        return Field(**values)
+        return typed(Field, values)
 
 
 @dataclass(frozen=True)
@@ -127,12 +146,14 @@ class Schema:
         for name in names:
             if names.count(name) > 1 or name in RESERVED:
                 raise SchemaError(f"{name!r}: used twice in one schema, or reserved by the format")
-        for name in self.dimensions:
+        for name, size in self.dimensions.items():
             check_name(name, "dimension")
+            if size is not None and size < 0:
+                raise SchemaError(f"dimension {name!r}: {size} is no size")
         for entry in self.fields:
-            for size in entry.shape:
-                if isinstance(size, str) and size not in self.dimensions:
-                    raise SchemaError(f"field {entry.name!r}: dimension {size!r} is not declared by the schema")
+            for side in entry.shape:
+                if isinstance(side, str) and side not in self.dimensions:
+                    raise SchemaError(f"field {entry.name!r}: dimension {side!r} is not declared by the schema")
 
     @cached_property
     def by_name(self) -> dict[str, Field]:
@@ -141,8 +162,8 @@ class Schema:
 
     @cached_property
     def free(self) -> tuple[str, ...]:
-        """Names of the free dimensions, in order of declaration."""
-        return tuple(name for name, size in self.dimensions.items() if size is None)
+        """Names of the free dimensions, sorted (the order of `dataset.json`'s keys)."""
+        return tuple(sorted(name for name, size in self.dimensions.items() if size is None))
 
     def shape(self, entry: Field, sizes: dict[str, int]) -> tuple[int, ...]:
         """Shape of `entry` in a record whose free dimensions have these sizes."""
@@ -154,16 +175,21 @@ class Schema:
         return {
             "fields": [entry.to_json() for entry in self.fields],
             "dimensions": dict(self.dimensions),
-            "columns": [vars(entry) for entry in self.columns],
-            "references": [vars(entry) for entry in self.references],
+            "columns": [dict(vars(entry)) for entry in self.columns],
+            "references": [dict(vars(entry)) for entry in self.references],
         }
 
     @staticmethod
     def from_json(entry: dict[str, Any]) -> "Schema":
-        """Inverse of `to_json`."""
-        return Schema(
-            fields=tuple(Field.from_json(value) for value in entry["fields"]),
-            dimensions=dict(entry["dimensions"]),
-            columns=tuple(Column(**value) for value in entry["columns"]),
-            references=tuple(Reference(**value) for value in entry["references"]),
-        )
+        """Inverse of `to_json`.
+
+        Raises:
+            SchemaError, FormatError, KeyError, TypeError: the entry is no schema that this version knows.
+        """
+        values: dict[str, Any] = {
+            "fields": tuple(Field.from_json(value) for value in entry["fields"]),
+            "dimensions": dict(entry["dimensions"]),
+            "columns": tuple(typed(Column, value) for value in entry["columns"]),
+            "references": tuple(typed(Reference, value) for value in entry["references"]),
+        }
+        return typed(Schema, values)

@@ -116,7 +116,7 @@ class ShardWriter:
         self._keys.add(row["key"])
 
     def rollback(self) -> None:
-        """Drop every record added since `begin`."""
+        """Drop every record added since `begin`; the unit can be added again, with the same bytes as at first."""
         count, size, rows, digest = self._mark
         self._drop_parts(count)
         if count:
@@ -126,6 +126,7 @@ class ShardWriter:
             part.size, part.digest = size, digest.copy()
             del part.rows[rows:]
         self._keys = {row["key"] for part in self._parts for row in part.rows}
+        self.begin(self._unit)
 
     def counts(self) -> dict[str, int]:
         """Records by unit, so far."""
@@ -150,16 +151,18 @@ class ShardWriter:
                 self._drop_parts(len(self._parts) - 1)
             for written in self._parts:
                 written.finish()
-            self._remove_old()
-            facts = []
             parts: list[_Part | None] = [*self._parts] or [None]
-            for number, part in enumerate(parts):
-                facts.append(self._facts(number, part, fingerprints, rejects, made_from))
-                if part:
-                    os.replace(part.path, self.folder / str(facts[-1].tar))
-            sync_folder(self.folder)
+            facts = [self._facts(i, part, fingerprints, rejects, made_from) for i, part in enumerate(parts)]
+            indexes = [
+                index_bytes(self.schema, part.rows if part else [], fact)
+                for fact, part in zip(facts, parts, strict=True)
+            ]
+            self._remove_old()  # only now, when nothing but the disk can fail
             for fact, part in zip(facts, parts, strict=True):
-                data = index_bytes(self.schema, part.rows if part else [], fact)
+                if part:
+                    os.replace(part.path, self.folder / str(fact.tar))
+            sync_folder(self.folder)
+            for fact, data in zip(facts, indexes, strict=True):
                 write_file(self.folder / f"{shard_stem(self.table, self.group, fact.part)}.parquet", data, self.run)
             self._parts = []
         return facts
@@ -198,7 +201,9 @@ class ShardWriter:
         self._unit_start = 0
 
     def _drop_parts(self, keep: int) -> None:
-        for part in self._parts[keep:]:
-            part.stream.close()
-            part.path.unlink(missing_ok=True)
+        dropped = self._parts[keep:]
         del self._parts[keep:]
+        for part in dropped:
+            part.path.unlink(missing_ok=True)
+        for part in dropped:
+            part.stream.close()  # last, for on a full disk it fails

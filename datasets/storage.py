@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import FormatError, SchemaError
+from .typed import typed
 
 
 @runtime_checkable
@@ -35,7 +36,7 @@ class Octahedral:
     """Unit vectors (..., 3) as two integers of `bits` bits (..., 2): octahedral mapping of Meyer et al. 2010.
 
     Largest error: 0.06 degrees at 12 bits, 0.015 at 14 (float16 components: 0.022). The zero vector
-    ("no direction") is kept by a reserved code; vectors shorter than 1e-37 become zero. NaN cannot be kept.
+    ("no direction") is kept by a reserved code; vectors shorter than 1e-38 become zero. NaN cannot be kept.
     """
 
     bits: int = 14
@@ -80,11 +81,11 @@ class Octahedral:
         z = 1 - np.abs(u) - np.abs(v)
         fold = np.maximum(-z, 0)
         u, v = u - np.copysign(fold, u), v - np.copysign(fold, v)
-        scale = 1 / np.sqrt(u * u + v * v + z * z)
-        scale[array[..., 0] > self._top] = 0
+        scale = np.asarray(1 / np.sqrt(u * u + v * v + z * z))
         vector = np.empty((*scale.shape, 3), dtype)
         for axis, value in enumerate((u, v, z)):
             np.multiply(value, scale, out=vector[..., axis], casting="same_kind")
+        vector[array[..., 0] > self._top] = 0
         return vector
 
     def to_json(self) -> dict[str, Any]:
@@ -137,6 +138,7 @@ def storage_from_json(entry: dict[str, Any] | None) -> Storage | None:
 
     Raises:
         FormatError: the kind is unknown to this version.
+        SchemaError, TypeError: its options are wrong.
     """
     if entry is None:
         return None
@@ -145,4 +147,4 @@ def storage_from_json(entry: dict[str, Any] | None) -> Storage | None:
     kind = options.pop("kind", None)
     if kind not in kinds:
         raise FormatError(f"storage kind {kind!r} is unknown to this version of Tessera; upgrade it")
-    return kinds[kind](**options)
+    return typed(kinds[kind], options)

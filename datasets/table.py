@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from .catalog import Catalog, ShardEntry
 from .codecs import CODECS
 from .errors import FormatError, SchemaError
-from .index import read_facts, read_rows
+from .index import arrow_schema, read_facts, read_rows
 from .members import CHECKSUM_BLOCK
 from .names import unit_candidates
 from .schema import Schema
@@ -46,9 +46,13 @@ class Record(Mapping[str, Any]):
             KeyError: no such field, or this record lacks it.
             FormatError: the stored bytes are damaged; the message names shard, key and field.
         """
-        if name not in self._table.schema.by_name or self._row[f"{name}.offset"] is None:
+        if name not in self:
             raise KeyError(name)
         return self._table._read(self._shard, self._row, name)
+
+    def __contains__(self, name: object) -> bool:
+        """Whether the record has this field; nothing is read."""
+        return name in self._table.schema.by_name and self._row[f"{name}.offset"] is not None
 
     def __iter__(self) -> Iterator[str]:
         """Names of the fields that this record has."""
@@ -130,7 +134,7 @@ class Table:
     def index(self) -> pa.Table:
         """All index rows as one arrow table."""
         tables = [self._rows(shard).replace_schema_metadata() for shard in self.shards]
-        return pa.concat_tables(tables) if tables else pa.table({})
+        return pa.concat_tables(tables) if tables else arrow_schema(self.schema).empty_table()
 
     def close(self) -> None:
         """Drop the memory maps; arrays that views of them hold stay valid."""
@@ -138,8 +142,12 @@ class Table:
         self._rows.cache_clear()
 
     def _load_rows(self, shard: ShardEntry) -> pa.Table:
-        read_facts(self.root / shard.index)
-        return read_rows(self.root / shard.index)
+        path = self.root / shard.index
+        read_facts(path)
+        rows = read_rows(path)
+        if not rows.schema.equals(arrow_schema(self.schema)):
+            raise FormatError(f"{path}: its columns are not those of table {self.name!r} in dataset.json")
+        return rows
 
     def _bytes(self, shard: ShardEntry) -> memoryview:
         tar = str(shard.tar)
@@ -161,7 +169,7 @@ class Table:
     def _read(self, shard: ShardEntry, row: dict[str, Any], name: str) -> Any:
         entry = self.schema.by_name[name]
         offset, size = row[f"{name}.offset"], row[f"{name}.size"]
-        data = self._bytes(shard)[offset : offset + size]
+        data = self._bytes(shard)[offset:][:size]
         where = f"{self.root / str(shard.tar)}, record {row['key']}, field {name}"
         if (shard.index, offset) not in self._checked:
             self._check(data, size, row[f"{name}.crc"], where)
@@ -180,9 +188,9 @@ class Table:
         return entry.storage.unpack(stored, dtype)
 
     @staticmethod
-    def _check(data: memoryview, size: int, checksums: list[int], where: str) -> None:
-        blocks = range(0, size, CHECKSUM_BLOCK)
-        if len(data) != size or len(checksums) != len(blocks):
+    def _check(data: memoryview, size: int | None, checksums: list[int] | None, where: str) -> None:
+        blocks = range(0, len(data), CHECKSUM_BLOCK)
+        if len(data) != size or checksums is None or len(checksums) != len(blocks):
             raise FormatError(f"{where}: the index does not fit its tar")
         for at, expected in zip(blocks, checksums, strict=True):
             if zlib.crc32(data[at : at + CHECKSUM_BLOCK]) != expected:

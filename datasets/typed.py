@@ -15,7 +15,7 @@ def typed(kind: type[Kind], values: Mapping[str, Any]) -> Kind:
     Raises:
         TypeError: a field is unknown, missing, or not of its annotated type; the message names it.
     """
-    hints = _hints(kind)
+    hints = _hints(kind)  # type: ignore[arg-type]
     for name, value in values.items():
         if name in hints and not fits(value, hints[name]):
             raise TypeError(f"{kind.__name__}.{name} is {str(value)[:80]!r}, not {_text(hints[name])}")

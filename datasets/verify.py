@@ -5,7 +5,7 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from .catalog import Catalog, ShardEntry, index_paths, scan_shards
+from .catalog import Catalog, ShardEntry, index_paths
 from .errors import FormatError
 from .index import read_facts, read_rows
 from .members import LABELS
@@ -52,8 +52,8 @@ def _verify_shard(
         problems.append("index: sha256 differs from dataset.json")
     facts = read_facts(index)
     rows = read_rows(index)
-    if rows.num_rows != sum(source.records for source in facts.sources):
-        problems.append(f"index: {rows.num_rows} rows, its metadata say otherwise")
+    if not rows.num_rows == shard.records == sum(source.records for source in facts.sources):
+        problems.append(f"index: {rows.num_rows} rows, its metadata or dataset.json say otherwise")
     keys = rows["key"].to_pylist()
     double = seen[shard.table].intersection(keys)
     if double or len(set(keys)) != len(keys):
@@ -78,15 +78,24 @@ def _verify_tar(path: Path, shard: ShardEntry, keys: list[str]) -> list[str]:
     return [] if found == keys else [f"tar and index hold different records (see members such as *.{LABELS})"]
 
 
+def _asset(root: Path, name: str, sha256: str) -> str:
+    if not (root / name).exists():
+        return "missing"
+    return "" if file_sha256(root / name) == sha256 else "sha256 differs from dataset.json"
+
+
 def _verify_whole(root: Path, catalog: Catalog, seen: dict[str, set[str]], wanted: dict[str, set[str]]) -> list[str]:
     problems = [] if catalog.state == "complete" else ["state is building: run the same `tessera shards` command again"]
     listed = {shard.index for shard in catalog.shards}
-    for entry in scan_shards(root, catalog) if catalog.state == "complete" else ():
-        if entry.index not in listed:
-            problems.append(f"{entry.index} is not in dataset.json")
+    problems += [
+        f"asset {name}: {trouble}" for name, sha in catalog.assets.items() if (trouble := _asset(root, name, sha))
+    ]
     for split in catalog.groups:
         for table in catalog.tables:
-            tars = {path.with_suffix(".tar").name for path in index_paths(root, split, table)}
+            paths = index_paths(root, split, table)
+            names = [path.relative_to(root).as_posix() for path in paths]
+            problems += [f"{name} is not in dataset.json" for name in names if name not in listed]
+            tars = {path.with_suffix(".tar").name for path in paths}
             found = {path.name for path in (root / split).glob(f"{table}-*.tar") if "." not in path.stem}
             problems += [f"{split}/{name} has no index: it was never committed" for name in sorted(found - tars)]
     for table, keys in wanted.items():

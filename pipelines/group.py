@@ -1,6 +1,7 @@
 """One task: a group of units to shards, in this process or in a Ray worker. Results go to disk here."""
 
 import contextlib
+import re
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -247,11 +248,13 @@ class _Builder:
 
 
 def normalise(error: BaseException, raw: Path, out: Path) -> str:
-    """An error's first line without this machine's paths, so that rejects are the same everywhere."""
+    """An error's first line without this machine's paths and addresses, so that rejects are the same everywhere."""
     lines = str(error).strip().splitlines()
     text = lines[0] if lines else "no message"
-    for folder in {str(raw), str(raw.resolve()), str(out), str(out.resolve())}:
-        text = text.replace(f"{folder}/", "")
+    for name, folder in (("RAW", raw), ("OUT", out)):
+        for path in (str(folder), str(folder.resolve())):
+            text = re.sub(rf"{re.escape(path)}(?![\w-])", name, text.replace(f"{path}/", ""))
+    text = re.sub(r" at 0x[0-9a-fA-F]+", " at 0x...", text)
     return text if isinstance(error, TesseraError) else f"{type(error).__name__}: {text}"
 
 

@@ -5,7 +5,9 @@ import os
 import platform
 import subprocess
 import time
+import traceback
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from .. import __version__
@@ -41,9 +43,17 @@ class Journal:
         self._stream.write(json.dumps({"event": event, "time": time.time(), **values}, default=str) + "\n")
         self._stream.flush()
 
-    def close(self) -> None:
-        """Close the file."""
-        self._stream.close()
+    def __enter__(self) -> "Journal":
+        """The journal itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the file; what ended the run before its time is written down."""
+        with self._stream:
+            if error is not None:
+                self.write("failed", traceback="".join(traceback.format_exception(error)))
 
 
 def read_journals(out: Path, event: str) -> list[dict[str, Any]]:

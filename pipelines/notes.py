@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..datasets.commit import write_file
+from ..datasets.errors import RawDataError
 from .rawfiles import FileNote, RawFiles, note_file
 
 
@@ -25,9 +26,14 @@ class GroupNote:
     shards: dict[str, FileNote]
 
 
+def notes_folder(out: Path) -> Path:
+    """Where the notes of a data set's groups lie."""
+    return out / "runs" / "notes"
+
+
 def note_path(out: Path, split: str, group: int) -> Path:
     """Where the note of a group lies."""
-    return out / "runs" / "notes" / f"{split}-{group:06d}.json"
+    return notes_folder(out) / f"{split}-{group:06d}.json"
 
 
 def write_note(path: Path, note: GroupNote, run: str) -> None:
@@ -50,14 +56,22 @@ def read_note(path: Path) -> GroupNote | None:
 
 
 def unchanged(raw: Path, note: UnitNote, rehash: bool) -> bool:
-    """Whether every raw file of a unit is what it was: by size and time, by content where those differ or on demand."""
-    for path, before in note.files.items():
-        now = note_file(raw / path)
-        if now.size != before.size:
-            return False
-        if before.size >= 0 and (rehash or now.mtime_ns != before.mtime_ns):
-            files = RawFiles(raw)
-            files.read(path)
-            if files.notes[path].sha256 != before.sha256:
-                return False
-    return True
+    """Whether every raw file of a unit is what it was: by size and time, by content where those differ or on demand.
+
+    A file that can no longer be read has changed: building its unit says what is wrong with it.
+    """
+    try:
+        return all(_same(raw, path, before, rehash) for path, before in note.files.items())
+    except (OSError, RawDataError):
+        return False
+
+
+def _same(raw: Path, path: str, before: FileNote, rehash: bool) -> bool:
+    now = note_file(raw / path)
+    if now.size != before.size:
+        return False
+    if before.size < 0 or (now.mtime_ns == before.mtime_ns and not rehash):
+        return True
+    files = RawFiles(raw)
+    files.read(path)
+    return files.notes[path].sha256 == before.sha256

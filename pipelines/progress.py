@@ -39,17 +39,17 @@ class RunProgress:
         if self._bar:
             self._bar.stop()
 
-    def update(self, records: int, rejects: int, stage: str = "") -> None:
-        """Show the state: records and rejects so far, and where a worker stands."""
+    def update(self, settled: int, rejects: int, stage: str = "") -> None:
+        """Show the state: planned records that are written or left out so far, rejects, and where a worker stands."""
         now = time.monotonic()
-        rate = records / max(now - self.start, 1e-9)
+        rate = settled / max(now - self.start, 1e-9)
         if self._bar:
             text = f"{rate:.1f}/s  {rejects} rejected  {stage}"
-            self._bar.update(self._task, completed=records + rejects, text=text)
+            self._bar.update(self._task, completed=settled, text=text)
         elif now - self._last >= LINE_SECONDS:
             self._last = now
-            left = (self.total - records - rejects) / rate if rate else float("inf")
+            left = f"{(self.total - settled) / rate:.0f} s" if rate else "unknown time"
             self.console.print(
-                f"{self.name}: {records}/{self.total} records, {rate:.1f}/s, {left:.0f} s left, {rejects} rejected",
+                f"{self.name}: {settled}/{self.total} records, {rate:.1f}/s, {left} left, {rejects} rejected",
                 soft_wrap=True, highlight=False,
             )  # fmt: skip

@@ -1,6 +1,7 @@
 """Reading of raw files: each is read once, hashed while it is read, and noted for staleness."""
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -44,6 +45,7 @@ class RawFiles:
         full = self._inside(path)
         try:
             with self.stages("read file"), full.open("rb") as stream:
+                state = os.fstat(stream.fileno())  # first: a change while we read is then seen by the next run
                 data = stream.read()
         except (FileNotFoundError, NotADirectoryError) as error:
             self.notes[path] = FileNote(-1, 0, "")
@@ -52,7 +54,7 @@ class RawFiles:
             raise RawDataError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
         with self.stages("hash"):
             digest = hashlib.sha256(data).hexdigest()
-        self.notes[path] = FileNote(len(data), full.stat().st_mtime_ns, digest)
+        self.notes[path] = FileNote(len(data), state.st_mtime_ns, digest)
         return data
 
     def digest(self) -> str:

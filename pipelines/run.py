@@ -1,6 +1,7 @@
 """The run: stale groups are built, the catalog is brought up to date, and a summary says what happened."""
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -10,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from ..datasets.catalog import Catalog, scan_shards
+from ..datasets.catalog import CATALOG, Catalog, scan_shards
 from ..datasets.commit import sweep
 from ..datasets.errors import TesseraError
 from ..datasets.index import read_facts
@@ -20,10 +21,11 @@ from .disk import check_room
 from .group import GroupResult, GroupTask
 from .journal import Journal, new_run
 from .lock import lock_finish, lock_out
+from .notes import notes_folder
 from .prepare import Prepared, prepare
 from .progress import RunProgress
 from .recipe import Recipe, Reject
-from .rejects import write_rejects
+from .rejects import REJECTS, write_rejects
 from .settings import RunSettings
 from .stale import judge_group
 from .status import read_standing
@@ -74,24 +76,18 @@ def run_recipe(
     run, console = new_run(), console or Console(stderr=True, quiet=settings.quiet)
     start = time.perf_counter()
     prepared = prepare(recipe, options, raw, settings, run)
-    out, part = prepared.out, settings.parsed_part()
     try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TesseraError(f"--out {out}: cannot be made ({error.strerror})") from error
-    with ExitStack() as stack:
-        stack.enter_context(lock_out(out, run, part))
-        stack.callback(_sweep, prepared)
-        journal = Journal(out, run)
-        stack.callback(journal.close)
-        journal.write("options", recipe=recipe.name, raw=str(raw), settings=vars(settings), options=options)
-        try:
+        with ExitStack() as stack:
+            stack.enter_context(lock_out(prepared.out, run, settings.parsed_part()))
+            stack.callback(_sweep, prepared)
+            journal = stack.enter_context(Journal(prepared.out, run))
+            journal.write("options", recipe=recipe.name, raw=str(raw), settings=vars(settings), options=options)
             summary = _run_locked(prepared, run, journal, console, start)
-        except OSError as error:
-            raise TesseraError(
-                f"{out}: {type(error).__name__}: {error}; the same command again goes on from here"
-            ) from error
-        journal.write("end", **{**vars(summary), "rejects": len(summary.rejects)})
+            journal.write("end", **{**vars(summary), "rejects": len(summary.rejects)})
+    except OSError as error:
+        raise TesseraError(
+            f"--out {prepared.out}: {type(error).__name__}: {error}; the same command again goes on from here"
+        ) from error
     return summary
 
 
@@ -99,17 +95,14 @@ def _run_locked(prepared: Prepared, run: str, journal: Journal, console: Console
     out, settings = prepared.out, prepared.settings
     summary = Summary(run, groups=len(prepared.tasks), units=len(prepared.plan.units))
     _sweep(prepared)
-    stale = _stale(prepared)
-    part = settings.parsed_part()
-    tasks = [t for i, t in enumerate(prepared.tasks) if part is None or i % part[1] == part[0]]
-    tasks = [stale[t.name] for t in tasks if t.name in stale]
-    removed = _remove_unplanned(prepared) if part is None else 0
-    catalog = Catalog.read(out) if (out / "dataset.json").exists() else None
-    if tasks or removed or catalog is None or catalog.state != "complete":
+    tasks = _stale(prepared, _own_tasks(prepared))
+    state = Catalog.read(out).state if (out / CATALOG).exists() else None
+    if tasks or state != "complete" or not (out / REJECTS).exists() or _unplanned(prepared):
         check_room(out, sum(len(unit.records) for task in tasks for unit in task.units if unit.name not in task.keep)
                    * prepared.recipe.record_bytes(prepared.options))  # fmt: skip
-        if catalog is None or catalog.state == "complete" or part is None:
-            prepared.catalog.write(out, run)
+        if state != "building" or settings.part is None:
+            with lock_finish(out):
+                prepared.catalog.write(out, run)
         summary.setup_seconds = time.perf_counter() - start
         _build(prepared, tasks, summary, journal, console)
         with lock_finish(out):
@@ -120,67 +113,74 @@ def _run_locked(prepared: Prepared, run: str, journal: Journal, console: Console
     summary.bytes = sum(shard.bytes for shard in final.shards)
     summary.rejects = _all_rejects(out, final)
     summary.seconds = time.perf_counter() - start
-    lost = {reject.unit for reject in summary.rejects if not reject.key and reject.stage != "plan"}
+    lost = {reject.unit for reject in summary.rejects if reject.stage != "plan"}
+    lost -= {unit for shard in final.shards for unit in shard.units}
     summary.status = int(len(lost) > settings.max_reject * len(prepared.plan.units))
     return summary
 
 
+def _own_tasks(prepared: Prepared) -> list[GroupTask]:
+    """The tasks of this part; all of them where there are no parts."""
+    part = prepared.settings.parsed_part()
+    return [task for i, task in enumerate(prepared.tasks) if part is None or i % part[1] == part[0]]
+
+
 def _sweep(prepared: Prepared) -> None:
     """Delete what dead runs left: everything when alone, our own groups' where other parts are at work."""
-    part = prepared.settings.parsed_part()
-    if part is None:
-        for folder in (prepared.out, *(prepared.out / split for split in prepared.catalog.groups)):
+    out = prepared.out
+    if prepared.settings.part is None:
+        for folder in (out, notes_folder(out), *(out / split for split in prepared.catalog.groups)):
             sweep(folder)
         return
-    for i, task in enumerate(prepared.tasks):
-        if i % part[1] == part[0]:
-            for table in prepared.catalog.tables:
-                sweep(prepared.out / task.split, shard_stem(table, task.group, 0))
+    for task in _own_tasks(prepared):
+        sweep(notes_folder(out), task.name)
+        for table in prepared.catalog.tables:
+            sweep(out / task.split, shard_stem(table, task.group, 0))
 
 
-def _stale(prepared: Prepared) -> dict[str, GroupTask]:
-    """Tasks of groups that must be built, by name, each with the units it can copy."""
-    settings, found = prepared.settings, {}
+def _stale(prepared: Prepared, tasks: Sequence[GroupTask]) -> list[GroupTask]:
+    """The tasks whose groups must be built, each with the units it can copy."""
+    settings, found = prepared.settings, []
     tables = list(prepared.catalog.tables)
-    for task in prepared.tasks:
+    for task in tasks:
         verdict = judge_group(
             task.raw, task.out, task.split, task.group, tables, list(task.units), task.specs,
             rehash=settings.rehash, retry_failed=settings.retry_failed,
         )  # fmt: skip
         if not verdict.fresh:
-            found[task.name] = replace(task, keep=verdict.keep)
+            found.append(replace(task, keep=verdict.keep))
     return found
 
 
-def _remove_unplanned(prepared: Prepared) -> int:
-    """Delete shards of groups that have no unit any more."""
-    planned = {(task.split, task.group) for task in prepared.tasks}
-    removed = 0
-    for shard in scan_shards(prepared.out, prepared.catalog):
-        if (shard.split, shard.group) not in planned:
-            for path in (prepared.out / shard.index, prepared.out / shard.tar if shard.tar else None):
-                if path:
-                    path.unlink(missing_ok=True)
-            removed += 1
-    return removed
+def _unplanned(prepared: Prepared) -> list[Path]:
+    """Indexes, then tars, of groups that have no unit any more; told by name, for they may be damaged."""
+    planned, found = {(task.split, task.group) for task in prepared.tasks}, []
+    for split in prepared.catalog.groups:
+        for table in prepared.catalog.tables:
+            name = re.compile(rf"{table}-(\d+)(-\d+)?(\.[a-z0-9_]+)?\.(tar|parquet)")
+            for path in (prepared.out / split).glob(f"{table}-*"):
+                match = name.fullmatch(path.name)
+                if match and (split, int(match[1])) not in planned:
+                    found.append(path)
+    return sorted(found, key=lambda path: (path.suffix, path))
 
 
 def _build(
     prepared: Prepared, tasks: Sequence[GroupTask], summary: Summary, journal: Journal, console: Console
 ) -> None:
-    total = sum(len(unit.records) for task in tasks for unit in task.units)
+    total, settled = sum(len(unit.records) for task in tasks for unit in task.units), 0
     with RunProgress(prepared.recipe.name, total, console) as progress:
 
         def poll(flying: Sequence[GroupTask]) -> None:
             standings = [read_standing(task.status_path) for task in flying]
-            records = summary.built_records + sum(standing.records for standing in standings)
             rejects = len(summary.rejects) + sum(standing.rejects for standing in standings)
             stage = next((f"{s.key or s.unit}: {s.stage}" for s in standings if s.unit), "")
-            progress.update(records, rejects, stage)
+            progress.update(settled + sum(standing.settled for standing in standings), rejects, stage)
 
         for task, result in _results(tasks, prepared.settings, summary, poll):
             _absorb(task, result, summary, journal)
-            poll(())
+            settled += sum(len(unit.records) for unit in task.units)
+        poll(())
 
 
 def _results(
@@ -222,7 +222,12 @@ def _absorb(task: GroupTask, result: GroupResult, summary: Summary, journal: Jou
 def _finish(prepared: Prepared, run: str) -> None:
     """Write rejects and catalog; the state is complete when every planned group is committed as planned."""
     out, catalog = prepared.out, prepared.catalog
-    complete = not _stale(replace(prepared, settings=replace(prepared.settings, retry_failed=False, rehash=False)))
+    sweep(out)
+    trusting = replace(prepared, settings=replace(prepared.settings, retry_failed=False, rehash=False))
+    complete = not _stale(trusting, prepared.tasks)
+    if complete:
+        for path in _unplanned(prepared):
+            path.unlink(missing_ok=True)
     shards = scan_shards(out, catalog)
     rejects = _all_rejects(out, replace(catalog, shards=shards))
     if complete:

@@ -2,7 +2,7 @@
 
 import json
 import mmap
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 SIZE = 1024
@@ -10,12 +10,12 @@ SIZE = 1024
 
 @dataclass
 class Standing:
-    """What a worker is doing; `records` and `rejects` count those of its group so far."""
+    """What a worker is doing; `settled` counts its group's planned records that are written or left out so far."""
 
     unit: str = ""
     key: str = ""
     stage: str = ""
-    records: int = 0
+    settled: int = 0
     rejects: int = 0
 
 
@@ -33,7 +33,7 @@ class StatusFile:
         """Change and publish the standing."""
         for name, value in changes.items():
             setattr(self.standing, name, value)
-        text = json.dumps(asdict(self.standing)).encode()[:SIZE]
+        text = json.dumps(vars(self.standing)).encode()[:SIZE]
         self._map[:SIZE] = text.ljust(SIZE, b"\0")
 
     def close(self) -> None:

@@ -16,6 +16,8 @@ VERSION = 1  # raised whenever a resampled value changes
 Float = NDArray[np.float32]
 Size = tuple[int, int]
 
+STRAIGHT = 0.01  # relative second difference of 1/z that float16 distances show on a plane, with room to spare
+STEEPEST = 0.5  # beyond this ratio of depths between neighbours even a plane is seen too edge-on to interpolate
 DARK_ALBEDO = 1e-7  # a mean albedo of about the smallest positive float16 (6e-8): too little to divide by
 
 
@@ -85,9 +87,10 @@ def resample_distance(
     """Distance along the output pixels' own rays, without the shift of a nearest sample.
 
     Inverse planar depth 1/z is affine in pixel coordinates on a plane, so that its bilinear interpolation between four
-    raw pixels is exact there. It is used where the four are valid, carry one id and agree within `spread`; elsewhere
-    (edges, thin things, horizons) the nearest raw distance is taken as it is. At the border of an enlarged image the
-    four nearest raw pixels extrapolate by less than half a raw pixel.
+    raw pixels is exact there. It is used where the four are valid, carry one id, and either agree within `spread` or
+    lie on a slope without a bend (a floor seen at a grazing angle); elsewhere (edges, thin things, horizons) the
+    nearest raw distance is taken as it is. At the border of an enlarged image the four nearest raw pixels extrapolate
+    by less than half a raw pixel.
 
     Args:
         distance: (H, W) float32 Euclidean distance in metres, NaN where invalid.
@@ -95,7 +98,7 @@ def resample_distance(
         out_rays_z: (h, w) z component of the output pixels' unit rays.
         ids: (H, W) surface ids, or None.
         size: output (h, w).
-        spread: largest ratio of planar depths among the four, minus 1.
+        spread: largest ratio of planar depths among the four, minus 1, where they may lie on a bend.
 
     Returns:
         (h, w) float32 metres, NaN where the nearest raw sample is invalid; a copy if the size is the same.
@@ -110,7 +113,11 @@ def resample_distance(
     for corner in corners[1:]:
         np.minimum(smallest, corner, out=smallest)  # NaN wins, and fails the comparison
         np.maximum(largest, corner, out=largest)
-    smooth = largest < smallest * np.float32(1 + spread)  # false for anything infinite or not positive, too
+    smooth = largest < smallest * np.float32(1 + STEEPEST)  # false for anything infinite or not positive, too
+    sloping = smooth.copy()
+    for straight in _corners(_straight(inverse), cells):
+        sloping &= straight
+    smooth &= (largest < smallest * np.float32(1 + spread)) | sloping
     if ids is not None:
         first, *others = _corners(ids, cells)
         for other in others:
@@ -118,6 +125,21 @@ def resample_distance(
     with np.errstate(divide="ignore", invalid="ignore"):  # only where not smooth
         plane = 1 / (_bilinear(corners, cells) * out_rays_z.astype(np.float32, copy=False))
     return np.where(smooth, plane, nearest(distance, size))
+
+
+def _straight(inverse: Float) -> NDArray[np.bool_]:
+    """Raw pixels (H, W) where inverse depth bends along neither axis; the border is judged as the pixel beside it."""
+    straight = np.ones(inverse.shape, np.bool_)
+    for w, flags in ((inverse, straight), (inverse.T, straight.T)):
+        if len(w) < 3:
+            flags[:] = False
+            continue
+        with np.errstate(invalid="ignore"):  # the infinity of a distance of 0 bends
+            middle = np.abs(w[:-2] + w[2:] - 2 * w[1:-1]) <= np.float32(STRAIGHT) * w[1:-1]
+        flags[1:-1] &= middle
+        flags[0] &= middle[0]
+        flags[-1] &= middle[-1]
+    return straight
 
 
 def _cell(raw: int, new: int) -> tuple[NDArray[np.intp], NDArray[np.intp], Float]:

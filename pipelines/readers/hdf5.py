@@ -98,28 +98,27 @@ def _chunk_table(file: Structure, stored: Stored, chunk: tuple[int, ...], grid: 
     """Start, size and filter mask of every chunk, (count, 3), in row-major order of the grid.
 
     Raises:
-        RawDataError: a chunk is missing, doubled, out of the grid or the file, shares bytes with another, or could
-            not hold its elements even at deflate's best.
+        RawDataError: a chunk is missing, doubled, out of order, out of the grid or the file, shares bytes with
+            another, or could not hold its elements even at deflate's best.
     """
     count, nbytes = prod(grid), prod(chunk) * stored.dtype.itemsize
-    key = [("size", "<u4"), ("mask", "<u4"), ("cell", "<u8", (len(chunk),)), ("zero", "<u8"), ("child", "<u8")]
-    if count > len(file.data) or nbytes > MAX_INFLATION * len(file.data):
+    entry = np.dtype([("size", "<u4"), ("mask", "<u4"), ("cell", "<u8", len(chunk)), ("zero", "<u8"), ("child", "<u8")])
+    if count * entry.itemsize > len(file.data) or nbytes > MAX_INFLATION * len(file.data):
         raise file.refuse(f"cannot hold its {count} chunks of {nbytes} bytes")
-    rows = file.leaves(stored.start, 1, np.dtype(key), count)
+    rows = file.leaves(stored.start, 1, entry, count)
     cells, rest = np.divmod(rows["cell"], np.array(chunk, np.uint64))
-    starts, sizes = rows["child"], rows["size"].astype(np.uint64)
     if len(rows) < count or rest.any() or (cells >= np.array(grid, np.uint64)).any():
         raise file.refuse(f"holds {len(rows)} of {count} chunks, or misplaces some")
-    order = np.argsort(np.ravel_multi_index(tuple(cells.astype(np.int64).T), grid))
+    if (np.ravel_multi_index(tuple(cells.astype(np.int64).T), grid) != np.arange(count)).any():
+        raise file.refuse("holds a chunk twice or out of order")  # the tree is ordered by position
+    starts, sizes = rows["child"], rows["size"].astype(np.uint64)
     along = np.argsort(starts)
     ends = np.minimum(starts[along], len(file.data)) + sizes[along]
     if ends[-1] > len(file.data) or (ends[:-1] > starts[along[1:]]).any():
         raise file.refuse("has chunks that overlap or lie beyond its end")
-    if not (np.diff(cells[order].astype(np.int64), axis=0) != 0).any(axis=1).all():
-        raise file.refuse("holds a chunk twice")
     if (sizes * MAX_INFLATION < nbytes).any():
         raise file.refuse(f"has chunks too small for {nbytes} bytes of elements")
-    return np.stack([starts, sizes, rows["mask"]], axis=1)[order].astype(np.int64)
+    return np.stack([starts, sizes, rows["mask"]], axis=1).astype(np.int64)
 
 
 def _block(
@@ -138,7 +137,7 @@ def _block(
     """
     if size > SMALL:
         return _inflated(file, stored, nbytes, start, size, mask)
-    key = (mask, file.data[start : start + 8])
+    key = (mask, file.data[start : start + size])
     block = known.get(key)
     if block is None:
         block = _inflated(file, stored, nbytes, start, size, mask)

@@ -10,8 +10,8 @@ from ...datasets.storage import Octahedral, Rounded
 from ..labels import hypersim as make
 from ..rawfiles import RawFiles
 from ..readers.hypersim.frames import View, read_scene
-from ..readers.hypersim.plan import Selection, parse_size, plan_scenes
-from ..recipe import Label, LabelOptions, Plan, Recipe, Reject, Sample, TableSpec, Unit
+from ..readers.hypersim.plan import SELECTING, SelectionOptions, parse_size, plan_scenes
+from ..recipe import Label, Plan, Recipe, Reject, Sample, TableSpec, Unit
 
 HW = ("height", "width")
 HW3 = (*HW, 3)
@@ -19,18 +19,10 @@ LIT, EXACT, UNIT = Rounded(8), Rounded(10), Octahedral(14)
 
 
 @dataclass(frozen=True)
-class HypersimOptions(LabelOptions):
+class HypersimOptions(SelectionOptions):
     """Options of the Hypersim recipe.
 
     Attributes:
-        camera_csv: metadata_camera_parameters.csv, where it does not lie in RAW.
-        split_csv: metadata_images_split_scene_v1.csv, where it does not lie in RAW.
-        scenes: patterns of scenes, separated by commas, such as 'ai_001_*'.
-        cameras: patterns of cameras, separated by commas, such as 'cam_00'.
-        splits: splits, separated by commas.
-        exclude: TOML or text file of scenes, cameras and frames to leave out, instead of the known-bad entries.
-        exclude_lists: lists of the exclude file to apply, separated by commas; 'none' for none.
-        keep: text file of frames to keep (such as Marigold's filtered lists); all others are left out.
         size: height x width of the records.
         normals: geometric normals, or those of bump maps.
         max_constant: a frame is rejected where one depth or luminance fills more than this share of it.
@@ -40,14 +32,6 @@ class HypersimOptions(LabelOptions):
         cube_side: side of the octree's cube in metres.
     """
 
-    camera_csv: Path | None = None
-    split_csv: Path | None = None
-    scenes: str = "*"
-    cameras: str = "*"
-    splits: str = "train,val,test"
-    exclude: Path | None = None
-    exclude_lists: str = "default"
-    keep: Path | None = None
     size: str = "384x512"
     normals: Literal["geometric", "bump"] = "geometric"
     max_constant: float = 0.3
@@ -60,7 +44,8 @@ class HypersimOptions(LabelOptions):
 def plan(raw: Path, options: HypersimOptions) -> Plan:
     """Scenes of RAW under the options."""
     make.check_octree(options.octree_depth, options.octree_full_depth, options.cube_side)
-    return plan_scenes(raw, Selection.of(options), parse_size(options.size))
+    semantic = "semantic" in {label.name for label in RECIPE.labels("frames", options)}
+    return plan_scenes(raw, options, parse_size(options.size), semantic)
 
 
 def read(unit: Unit, files: RawFiles, options: HypersimOptions) -> Iterator[Sample | Reject]:
@@ -157,5 +142,5 @@ RECIPE = Recipe(
         Column("scene", "string"), Column("camera", "string"), Column("frame", "int64"),
     ))},
     plan=plan, read=read, record_bytes=record_bytes, demo=demo,
-    selecting=frozenset({"scenes", "cameras", "splits", "exclude_lists"}),
+    selecting=SELECTING,
 )  # fmt: skip

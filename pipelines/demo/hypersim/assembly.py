@@ -1,14 +1,14 @@
 """From furniture items to one triangle mesh whose faces know their node, instance and class."""
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .arrays import Array, Bools
 from .materials import Material, mean_albedo
 from .surfaces import Patch, moved
-
-Array = NDArray[np.float64]
 
 WALL, FLOOR, CABINET, BED, CHAIR, SOFA, TABLE, DOOR, WINDOW, BOOKSHELF = range(1, 11)
 PICTURE, DESK, SHELVES, CURTAIN, DRESSER, PILLOW, FLOOR_MAT, CEILING, BOOKS = 11, 14, 15, 16, 17, 18, 20, 22, 23
@@ -75,8 +75,8 @@ class Mesh:
         st: (V, 2) float64 surface coordinates in metres.
         faces: (F, 3) int32, counter-clockwise seen from outside.
         entity: (F,) int16 entity id of each face, from 1.
-        patch: (F,) int32 index into `patches`.
         patches: in vertex order, already in the world frame.
+        first: (P,) int32 first vertex of each patch; the others follow row by row.
         entities: `entities[i]` describes entity id i + 1.
     """
 
@@ -85,8 +85,8 @@ class Mesh:
     st: Array
     faces: NDArray[np.int32]
     entity: NDArray[np.int16]
-    patch: NDArray[np.int32]
     patches: list[Patch]
+    first: NDArray[np.int32]
     entities: list[Entity]
     face_normals: Array = field(init=False)
 
@@ -109,22 +109,27 @@ def _cross(vertices: Array, faces: NDArray[np.int32]) -> Array:
     return np.cross(b - a, c - a)
 
 
-def _cells(patch: Patch) -> NDArray[np.int32]:
-    """Two triangles a cell, turned so that they face along the patch's normals; collapsed ones (poles) dropped."""
-    rows, cols = patch.points.shape[:2]
+@lru_cache(maxsize=256)
+def _cells(rows: int, cols: int) -> NDArray[np.int32]:
+    """Two triangles for each cell of a grid of rows x cols points, (T, 3) int32."""
     index = np.arange(rows * cols, dtype=np.int32).reshape(rows, cols)
     a, b, c, d = index[:-1, :-1], index[1:, :-1], index[1:, 1:], index[:-1, 1:]
-    faces = np.stack([np.stack([a, b, c], -1), np.stack([a, c, d], -1)], axis=2).reshape(-1, 3)
-    cross = _cross(patch.points.reshape(-1, 3), faces)
-    kept = np.linalg.norm(cross, axis=1) > 1e-12
-    faces, cross = faces[kept], cross[kept]
-    away = (patch.normals.reshape(-1, 3)[faces].sum(axis=1) * cross).sum(axis=1) < 0
+    return np.stack([np.stack([a, b, c], -1), np.stack([a, c, d], -1)], axis=2).reshape(-1, 3)
+
+
+def _sound(vertices: Array, normals: Array, faces: NDArray[np.int32]) -> Bools:
+    """Turns faces (in place) to the side that the vertex normals face; tells which did not collapse (at poles)."""
+    cross = _cross(vertices, faces)
+    toward = normals[faces[:, 0]] + normals[faces[:, 1]] + normals[faces[:, 2]]
+    away = np.einsum("ij,ij->i", toward, cross) < 0
     faces[away] = faces[away][:, ::-1]
-    return faces
+    return np.linalg.norm(cross, axis=1) > 1e-12
 
 
 def _surface(patch: Patch) -> Array:
-    return np.stack(np.meshgrid(patch.rows, patch.cols, indexing="ij"), axis=-1).reshape(-1, 2)
+    out = np.empty((len(patch.rows), len(patch.cols), 2))
+    out[..., 0], out[..., 1] = patch.rows[:, None], patch.cols
+    return out.reshape(-1, 2)
 
 
 def _describe(items: list[Item]) -> list[Entity]:
@@ -145,18 +150,17 @@ def _describe(items: list[Item]) -> list[Entity]:
 def assemble(items: list[Item]) -> Mesh:
     """One mesh of all items; entity ids follow the order of items and parts."""
     parts = [(item, part) for item in items for part in item.parts]
-    patches, faces, entity, patch_ids, base = [], [], [], [], 0
-    for number, (item, part) in enumerate(parts, start=1):
-        for local in part.patches:
-            cells = _cells(local)
-            patch_ids.append(np.full(len(cells), len(patches), np.int32))
-            entity.append(np.full(len(cells), number, np.int16))
-            faces.append(cells + np.int32(base))
-            patches.append(moved(local, item.yaw, item.at))
-            base += local.points.shape[0] * local.points.shape[1]
+    patches = [moved(patch, item.yaw, item.at) for item, part in parts for patch in part.patches]
+    owner = np.repeat(np.arange(1, len(parts) + 1), [len(part.patches) for _, part in parts])
+    sizes = np.array([p.points.shape[:2] for p in patches])
+    base = np.concatenate([[0], np.cumsum(sizes.prod(axis=1))]).astype(np.int32)
+    cells = [_cells(int(rows), int(cols)) for rows, cols in sizes]
+    patch = np.repeat(np.arange(len(patches), dtype=np.int32), [len(c) for c in cells])
+    vertices = np.concatenate([p.points.reshape(-1, 3) for p in patches])
+    normals = np.concatenate([p.normals.reshape(-1, 3) for p in patches])
+    faces = np.concatenate(cells) + base[patch, None]
+    kept = _sound(vertices, normals, faces)
     return Mesh(
-        np.concatenate([p.points.reshape(-1, 3) for p in patches]),
-        np.concatenate([p.normals.reshape(-1, 3) for p in patches]),
-        np.concatenate([_surface(p) for p in patches]),
-        np.concatenate(faces), np.concatenate(entity), np.concatenate(patch_ids), patches, _describe(items),
+        vertices, normals, np.concatenate([_surface(p) for p in patches]), faces[kept],
+        owner[patch[kept]].astype(np.int16), patches, base[:-1], _describe(items),
     )  # fmt: skip

@@ -9,18 +9,17 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from .arrays import Faces, Floats, Ints, single
 from .assembly import Mesh
 from .charts import Atlas, Texels, texels, unfold
 from .lights import Light, on_sphere
 from .stage import MISS, Tracer
 
-Floats = NDArray[np.float32]
 LIFT = 0.0025
 BLOCK = 1 << 14
 # The plastic-number sequence: its first k points are well spread over the square for every k.
-SPREAD = np.float32([0.7548776662, 0.5698402910])
+SPREAD = single([0.7548776662, 0.5698402910])
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ def direct(tracer: Tracer, lights: list[Light], spots: Texels, share: float, see
         for light in lights:
             count = max(1, round(light.samples * share))
             for k in range(count):
-                total[part] += _arriving(tracer, light, points, normals, (shift + k * SPREAD) % 1.0) / np.float32(count)
+                total[part] += _arriving(tracer, light, points, normals, (shift + k * SPREAD) % 1.0) / count
     return total
 
 
@@ -70,7 +69,7 @@ def _arriving(tracer: Tracer, light: Light, points: Floats, normals: Floats, shi
     ray = light.towards(points, shift)
     cosine = np.einsum("ij,ij->i", ray, normals)
     seen = np.flatnonzero(cosine > 0.0)
-    lift = np.float32(LIFT) * normals[seen]
+    lift = LIFT * normals[seen]
     seen = seen[~tracer.blocked(points[seen] + lift, ray[seen] - lift)]
     ray = ray[seen]
     arriving = np.zeros_like(points)
@@ -80,11 +79,11 @@ def _arriving(tracer: Tracer, light: Light, points: Floats, normals: Floats, shi
 
 def _hemisphere(normals: Floats, shift: Floats) -> Floats:
     """Cosine-distributed unit directions about each normal: a uniform sphere point added to it (Malley)."""
-    way = normals * np.float32(1.0001) + on_sphere(shift)
+    way = normals * 1.0001 + on_sphere(shift)
     return way / np.sqrt(np.einsum("ij,ij->i", way, way))[:, None]
 
 
-def nearest_texel(atlas: Atlas, mesh: Mesh, face: NDArray[np.uint32], weights: Floats) -> NDArray[np.int64]:
+def nearest_texel(atlas: Atlas, mesh: Mesh, face: Faces, weights: Floats) -> Ints:
     """Flat atlas index (N,) of the texel next to hits given by face (N,) and barycentric weights (N, 2)."""
     corner = atlas.vertex[mesh.faces[face]]
     where = (
@@ -126,7 +125,7 @@ def bounced(tracer: Tracer, mesh: Mesh, atlas: Atlas, spots: Texels, lit: Floats
         gathered = np.zeros_like(lit)
         for k in range(rays):
             gathered += colour[k] * (lit + light)[source[k]]
-        light = gathered / np.float32(rays)
+        light = gathered / rays
     return light
 
 

@@ -7,9 +7,10 @@ coordinates u (right) and v (up), both in (-1, 1), is M (u, v, 1). It does not d
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Array = NDArray[np.float64]
+from .arrays import Array
+
 NEAR, FAR = 1.0, 1000.0
 
 

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .arrays import Array, Ints
 from .assembly import Mesh
-from .surfaces import Patch
 
-Array = NDArray[np.float64]
-Ints = NDArray[np.int64]
 ATLAS_WIDTH = 2048
 INSET = 0.004
 
@@ -73,39 +71,38 @@ def unfold(mesh: Mesh, texel: float) -> Atlas:
     return Atlas(origin, cells, shape, np.repeat(origin, counts, axis=0) + mesh.st * step)
 
 
-def _interpolate(patch: Patch, rows: Array, cols: Array) -> tuple[Array, Array]:
-    """Positions and unit normals (len(rows), len(cols), 3) bilinear within the patch's cells."""
+def _locate(lines: list[Array], patch: Ints, where: Array) -> tuple[Ints, Array]:
+    """Cell within its patch (T,) and position in that cell 0..1 (T,) of surface coordinates `where` (T,) in metres.
 
-    def weights(lines: Array, where: Array) -> tuple[Ints, Array]:
-        cell = np.clip(np.searchsorted(lines, where, side="right") - 1, 0, len(lines) - 2)
-        return cell, (where - lines[cell]) / (lines[cell + 1] - lines[cell])
-
-    i, a = weights(patch.rows, rows)
-    j, b = weights(patch.cols, cols)
-    both = np.concatenate([patch.points, patch.normals], axis=-1)
-    line = both[i] + a[:, None, None] * (both[i + 1] - both[i])
-    value = line[:, j] + b[None, :, None] * (line[:, j + 1] - line[:, j])
-    normal = value[..., 3:]
-    return value[..., :3], normal / np.linalg.norm(normal, axis=-1, keepdims=True)
+    One search for all patches: the grid lines of patch k are shifted by 1,000 k, beyond every coordinate.
+    """
+    counts = np.array([len(x) for x in lines])
+    first = np.concatenate([[0], np.cumsum(counts)])[:-1]
+    joined = np.concatenate(lines)
+    shifted = joined + 1000.0 * np.repeat(np.arange(len(lines)), counts)
+    found = np.searchsorted(shifted, where + 1000.0 * patch, side="right") - 1
+    cell = np.clip(found, first[patch], first[patch] + counts[patch] - 2)
+    return cell - first[patch], (where - joined[cell]) / (joined[cell + 1] - joined[cell])
 
 
 def texels(mesh: Mesh, atlas: Atlas) -> Texels:
     """Sample points of every chart; those on an edge are drawn inwards by at most 4 mm, out of the corner."""
-    index, place, positions, normals = [], [], [], []
-    for patch, origin, cells in zip(mesh.patches, atlas.origin, atlas.cells, strict=True):
-        where = [np.linspace(0.0, 1.0, n) for n in cells]
-        inner = []
-        for w, lines in zip(where, (patch.rows, patch.cols), strict=True):
-            inset = min(INSET, lines[-1] / 4)
-            inner.append(np.clip(w * lines[-1], inset, lines[-1] - inset))
-        point, normal = _interpolate(patch, *inner)
-        index.append(
-            ((origin[0] + np.arange(cells[0]))[:, None] * atlas.shape[1] + origin[1] + np.arange(cells[1])).ravel()
-        )
-        place.append(np.stack(np.meshgrid(*where, indexing="ij"), axis=-1).reshape(-1, 2))
-        positions.append(point.reshape(-1, 3))
-        normals.append(normal.reshape(-1, 3))
-    return Texels(
-        np.concatenate(index), np.repeat(np.arange(len(atlas.cells)), atlas.cells.prod(axis=1)), np.concatenate(place),
-        np.concatenate(positions).astype(np.float32), np.concatenate(normals).astype(np.float32),
-    )  # fmt: skip
+    counts = atlas.cells.prod(axis=1)
+    patch = np.repeat(np.arange(len(counts)), counts)
+    rank = np.arange(len(patch)) - np.repeat(np.cumsum(counts) - counts, counts)
+    cell = np.stack(np.divmod(rank, atlas.cells[patch, 1]), axis=1)
+    place = cell / (atlas.cells[patch] - 1)
+    size = np.array([[p.rows[-1], p.cols[-1]] for p in mesh.patches])[patch]
+    inset = np.minimum(INSET, size / 4)
+    where = np.clip(place * size, inset, size - inset)
+    row, a = _locate([p.rows for p in mesh.patches], patch, where[:, 0])
+    col, b = _locate([p.cols for p in mesh.patches], patch, where[:, 1])
+    across = np.array([len(p.cols) for p in mesh.patches])[patch]
+    corner = mesh.first[patch] + row * across + col
+    value = np.zeros((len(patch), 6))
+    for shift, weight in ((0, (1 - a) * (1 - b)), (1, (1 - a) * b), (across, a * (1 - b)), (across + 1, a * b)):
+        vertex = corner + shift
+        value += weight[:, None] * np.concatenate([mesh.vertices[vertex], mesh.normals[vertex]], axis=1)
+    normals = value[:, 3:] / np.linalg.norm(value[:, 3:], axis=1, keepdims=True)
+    index = (atlas.origin[patch] + cell) @ np.array([atlas.shape[1], 1])
+    return Texels(index, patch, place, value[:, :3].astype(np.float32), normals.astype(np.float32))

@@ -168,8 +168,8 @@ def topiary(height: float, pot: Material, bark: Material, leaf: Material) -> lis
     vessel = cylinder(0.13, 0.18, 0.0, 0.32, segments=40)
     crown = [sphere(0.26, (0.0, 0.0, height - 0.3), 40), sphere(0.18, (0.08, 0.05, height - 0.02), 32)]
     crown += [sphere(0.15, (-0.16, -0.08, height - 0.14), 32)]
-    return [Item("plant", OTHER_FURNITURE, [Part("pot", pot, vessel), Part("stem", bark, cylinder(0.02, 0.016, 0.32, height - 0.4)),
-                                            Part("leaves", leaf, crown)])]  # fmt: skip
+    stem = Part("stem", bark, cylinder(0.02, 0.016, 0.32, height - 0.4))
+    return [Item("plant", OTHER_FURNITURE, [Part("pot", pot, vessel), stem, Part("leaves", leaf, crown)])]
 
 
 def bin_(radius: float, skin: Material) -> list[Item]:
@@ -187,5 +187,5 @@ def bowl(radius: float, glaze: Material) -> list[Item]:
     angle = np.linspace(-np.pi / 2, -0.15, 17)
     outer = np.stack([radius * np.cos(angle), radius * (1 + np.sin(angle))], axis=1)
     outer[0, 0] = 0.0
-    inner = outer[::-1] * [0.95, 1.0] + [0.0, 0.006]
+    inner = outer[::-1] * np.array([0.95, 1.0]) + np.array([0.0, 0.006])
     return [Item("bowl", OTHER_PROP, [Part("body", glaze, [revolve(outer, 40), revolve(inner, 40)])])]

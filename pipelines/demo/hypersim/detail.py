@@ -1,16 +1,15 @@
-"""The `_detail` folder of a scene: cameras, unit, render nodes, semantic objects, bounding boxes; and the exact mesh."""
+"""The `_detail` folder of a scene: cameras, unit, render nodes, semantic objects, boxes; and the exact mesh."""
 
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .arrays import Array
 from .assembly import Mesh
 from .encode import write_array
 from .metadata import write_table
 from .previews import palette
 
-Array = NDArray[np.float64]
 NULL_OBJECT = "_NULL_OBJECT"
 BOX_FILE = "metadata_semantic_instance_bounding_box_object_aligned_2d_{}.hdf5"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .frames import Frame
+from .arrays import Frame
 from .layout import modality_file
 
 WITHHELD = {

@@ -1,20 +1,17 @@
 """Whole frames: geometry sampled at pixel centres, colour smoothed over edges, as in the published images."""
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .arrays import Array, Bools, Floats, Frame, Ints
 from .cameras import rays
 from .painter import Painter, Shaded
 
-Array = NDArray[np.float64]
-Floats = NDArray[np.float32]
-Frame = dict[str, NDArray[np.float16] | NDArray[np.int16]]
 TILE = 1 << 14
 FINAL = ("diffuse_illumination", "diffuse_reflectance", "residual")
 GEOMETRY = ("position", "normal_cam", "normal_world", "normal_bump_cam", "normal_bump_world", "tex_coord")
 IDS = ("render_entity_id", "semantic", "semantic_instance")
 # A rotated grid: four samples whose rows and columns all differ.
-SUBPIXELS = np.float32([(-0.125, -0.375), (0.375, -0.125), (0.125, 0.375), (-0.375, 0.125)])
+SUBPIXELS = ((-0.125, -0.375), (0.375, -0.125), (0.125, 0.375), (-0.375, 0.125))
 
 
 def render(painter: Painter, cam_from_uv: Array, size: tuple[int, int], position: Array, turn: Array, unit: float,
@@ -59,7 +56,7 @@ def _store(frame: Frame, tile: slice, shaded: Shaded, turn: Floats, unit: float)
     """Rounds a tile into the frame; geometry of background pixels becomes NaN, its id -1."""
     seen, missed = shaded.surface, shaded.missed
     values = {
-        "depth_meters": shaded.distance, "position": seen.position / np.float32(unit), "normal_world": seen.normal,
+        "depth_meters": shaded.distance, "position": seen.position / unit, "normal_world": seen.normal,
         "normal_cam": seen.normal @ turn, "normal_bump_world": shaded.bump, "normal_bump_cam": shaded.bump @ turn,
     }  # fmt: skip
     for name, value in values.items():
@@ -72,7 +69,7 @@ def _store(frame: Frame, tile: slice, shaded: Shaded, turn: Floats, unit: float)
     frame["residual"][tile] = shaded.residual
 
 
-def _edges(frame: Frame, size: tuple[int, int]) -> NDArray[np.bool_]:
+def _edges(frame: Frame, size: tuple[int, int]) -> Bools:
     """(H, W) pixels beside another entity, a crease, or a jump in depth of more than 4 %."""
     entity = frame["render_entity_id"].reshape(size)
     normal = frame["normal_world"].reshape(*size, 3).astype(np.float32)
@@ -87,15 +84,15 @@ def _edges(frame: Frame, size: tuple[int, int]) -> NDArray[np.bool_]:
     return edge
 
 
-def _soften(frame: Frame, edges: NDArray[np.int64], painter: Painter, origin: Floats, ways: Floats,
+def _soften(frame: Frame, edges: Ints, painter: Painter, origin: Floats, ways: Floats,
             size: tuple[int, int], rng: np.random.Generator) -> None:  # fmt: skip
     """Replaces the light of edge pixels (flat indices) by the mean over four rays within the pixel.
 
     Illumination is divided by the mean reflectance, so that the product of the stored parts stays the mean colour.
     """
     grid = ways.reshape(*size, 3)
-    across = (grid[:, -1] - grid[:, 0]) / np.float32(size[1] - 1)
-    down = (grid[-1] - grid[0]) / np.float32(size[0] - 1)
+    across = (grid[:, -1] - grid[:, 0]) / (size[1] - 1)
+    down = (grid[-1] - grid[0]) / (size[0] - 1)
     for start in range(0, len(edges), TILE):
         spot = edges[start : start + TILE]
         total = np.zeros((3, len(spot), 3), np.float32)
@@ -103,7 +100,7 @@ def _soften(frame: Frame, edges: NDArray[np.int64], painter: Painter, origin: Fl
             way = ways[spot] + right * across[spot // size[1]] + below * down[spot % size[1]]
             way /= np.sqrt(np.einsum("ij,ij->i", way, way))[:, None]
             shaded = painter.shade(origin, way, rng.standard_normal(way.shape, dtype=np.float32), 1e-3)
-            total += np.stack([shaded.albedo, shaded.albedo * shaded.light, shaded.residual]) / np.float32(4)
+            total += np.stack([shaded.albedo, shaded.albedo * shaded.light, shaded.residual]) / len(SUBPIXELS)
         frame["diffuse_reflectance"][spot] = total[0]
-        frame["diffuse_illumination"][spot] = total[1] / np.maximum(total[0], np.float32(1e-3))
+        frame["diffuse_illumination"][spot] = total[1] / np.maximum(total[0], 1e-3)
         frame["residual"][spot] = total[2]

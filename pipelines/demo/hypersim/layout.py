@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .arrays import Frame
 from .encode import write_array, write_image, write_picture
-from .frames import Frame
 from .previews import final_previews, geometry_previews
 from .walk import Trajectory
 

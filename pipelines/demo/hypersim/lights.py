@@ -8,12 +8,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .arrays import Floats, Point, single
 from .materials import Colour, pseudo_random
-
-Floats = NDArray[np.float32]
-Point = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -32,8 +29,8 @@ class Sky:
         height = directions[:, 2] / np.maximum(np.hypot(directions[:, 0], directions[:, 1]), 1e-6)
         ridge = 0.05 + 0.07 * _bumpy(2.0 * azimuth, 3)
         crown = 0.005 + 0.06 * _bumpy(7.0 * azimuth, 5)
-        up = np.clip(height, 0.0, 1.0) ** np.float32(0.6)
-        seen = _mix(np.float32(self.horizon), self.zenith, up)
+        up = np.clip(height, 0.0, 1.0) ** 0.6
+        seen = _mix(single([self.horizon]), self.zenith, up)
         seen = _mix(seen, self.hills, np.clip((ridge - height) * 150.0, 0.0, 1.0))
         seen = _mix(seen, self.trees, np.clip((crown - height) * 120.0, 0.0, 1.0))
         near = np.clip(-height * 1.5, 0.0, 1.0)
@@ -43,7 +40,7 @@ class Sky:
 
 
 def _mix(under: Floats, over: Colour, weight: Floats) -> Floats:
-    return under + weight[:, None] * (np.float32(over) - under)
+    return under + weight[:, None] * (single(over) - under)
 
 
 def _bumpy(where: Floats, octaves: int) -> Floats:
@@ -56,13 +53,16 @@ def _bumpy(where: Floats, octaves: int) -> Floats:
         low, high = pseudo_random(left, left + octave), pseudo_random(left + 1, left + 1 + octave)
         total += 0.6**octave * (low + part * part * (3 - 2 * part) * (high - low))
         weight += 0.6**octave
-    return total / np.float32(weight)
+    return total / weight
 
 
 class Light(Protocol):
     """A source that can be sampled from many points at once."""
 
-    samples: int
+    @property
+    def samples(self) -> int:
+        """Samples that give a smooth result."""
+        ...
 
     def towards(self, points: Floats, shift: Floats) -> Floats:
         """Vectors (N, 3) float32, metres, from points (N, 3) to one sample of the source each.
@@ -85,19 +85,19 @@ class Window:
     half_up: Point
     inward: Point
     sky: Sky
-    samples: int = 24
+    samples: int = 16
 
     def towards(self, points: Floats, shift: Floats) -> Floats:
         """See `Light.towards`: evenly over the rectangle."""
-        place = (2 * shift - 1) @ np.float32([self.half_across, self.half_up]) + np.float32(self.centre)
+        place = (2 * shift - 1) @ single([self.half_across, self.half_up]) + single(self.centre)
         return place - points
 
     def power(self, vectors: Floats) -> Floats:
         """Radiance x cosine at the window x area / (pi r^2), and never more than a sky all around would give."""
         square = np.einsum("ij,ij->i", vectors, vectors)
-        cosine = np.maximum(-(vectors @ np.float32(self.inward)), 0.0) / np.sqrt(square)
+        cosine = np.maximum(-(vectors @ single(self.inward)), 0.0) / np.sqrt(square)
         area = 4.0 * np.linalg.norm(self.half_across) * np.linalg.norm(self.half_up)
-        return self.sky.radiance(vectors) * np.minimum(cosine * np.float32(area / np.pi) / square, 1.0)[:, None]
+        return self.sky.radiance(vectors) * np.minimum(cosine * float(area / np.pi) / square, 1.0)[:, None]
 
 
 @dataclass(frozen=True)
@@ -111,15 +111,15 @@ class Sun:
 
     def towards(self, points: Floats, shift: Floats) -> Floats:
         """See `Light.towards`: 100 m long, beyond every wall."""
-        way = np.float32(self.way) / np.float32(np.linalg.norm(self.way))
-        side = np.cross(way, np.float32([0.0, 0.0, 1.0]))
+        way = single(np.array(self.way) / np.linalg.norm(self.way))
+        side = np.cross(way, single([0.0, 0.0, 1.0]))
         side /= np.linalg.norm(side)
-        radius, angle = np.float32(self.spread) * np.sqrt(shift[:, :1]), np.float32(2 * np.pi) * shift[:, 1:]
-        return np.float32(100.0) * (way + radius * (np.cos(angle) * side + np.sin(angle) * np.cross(way, side)))
+        radius, angle = self.spread * np.sqrt(shift[:, :1]), 2 * np.pi * shift[:, 1:]
+        return 100.0 * (way + radius * (np.cos(angle) * side + np.sin(angle) * np.cross(way, side)))
 
     def power(self, vectors: Floats) -> Floats:
         """See `Light.power`: the same everywhere."""
-        return np.broadcast_to(np.float32(self.light), vectors.shape)
+        return np.broadcast_to(single(self.light), vectors.shape)
 
 
 @dataclass(frozen=True)
@@ -133,19 +133,19 @@ class Bulb:
 
     def towards(self, points: Floats, shift: Floats) -> Floats:
         """See `Light.towards`: just outside the half of the ball that faces the point."""
-        to_centre = np.float32(self.centre) - points
+        to_centre = single(self.centre) - points
         spot = on_sphere(shift)
         spot *= -np.sign(np.einsum("ij,ij->i", spot, to_centre))[:, None]
-        return to_centre + np.float32(self.radius * 1.03) * spot
+        return to_centre + self.radius * 1.03 * spot
 
     def power(self, vectors: Floats) -> Floats:
         """See `Light.power`: falls off as 1 / r^2."""
         square = np.einsum("ij,ij->i", vectors, vectors)
-        return np.float32(self.light) / np.maximum(square, np.float32(self.radius**2))[:, None]
+        return single(self.light) / np.maximum(square, self.radius**2)[:, None]
 
 
 def on_sphere(shift: Floats) -> Floats:
     """Unit vectors (N, 3) float32, uniform over the sphere for uniform `shift` (N, 2) in [0, 1)."""
-    z, angle = 2 * shift[:, 0] - 1, np.float32(2 * np.pi) * shift[:, 1]
+    z, angle = 2 * shift[:, 0] - 1, 2 * np.pi * shift[:, 1]
     flat = np.sqrt(np.maximum(1 - z * z, 0.0))
     return np.stack([flat * np.cos(angle), flat * np.sin(angle), z], axis=1)

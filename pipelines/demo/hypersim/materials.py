@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from .arrays import Floats, Ints, single
+
 Colour = tuple[float, float, float]
 Pattern = Callable[["Material", Floats, Floats, Floats], Floats]
 
@@ -38,7 +38,7 @@ class Material:
     emission: Colour = (0.0, 0.0, 0.0)
 
 
-def pseudo_random(first: NDArray[np.int64], second: NDArray[np.int64]) -> Floats:
+def pseudo_random(first: Ints, second: Ints) -> Floats:
     """A fixed pseudo-random number in [0, 1) for each pair of whole numbers (integer mixing, so exact everywhere)."""
     mixed = (first.astype(np.uint32) * np.uint32(2654435761)) ^ (second.astype(np.uint32) * np.uint32(2246822519))
     mixed = (mixed ^ (mixed >> np.uint32(15))) * np.uint32(2246822519)
@@ -46,7 +46,7 @@ def pseudo_random(first: NDArray[np.int64], second: NDArray[np.int64]) -> Floats
     return ((mixed ^ (mixed >> np.uint32(16))) >> np.uint32(8)).astype(np.float32) / np.float32(1 << 24)
 
 
-def _cell(coordinate: Floats, size: float) -> tuple[NDArray[np.int64], Floats]:
+def _cell(coordinate: Floats, size: float) -> tuple[Ints, Floats]:
     """Index of the cell and distance in metres to its nearest edge."""
     index = np.floor(coordinate / size)
     inside = coordinate - index * size
@@ -54,7 +54,7 @@ def _cell(coordinate: Floats, size: float) -> tuple[NDArray[np.int64], Floats]:
 
 
 def _blend(material: Material, weight: Floats) -> Floats:
-    colour, accent = np.float32(material.colour), np.float32(material.accent)
+    colour, accent = single(material.colour), single(material.accent)
     return colour + weight[:, None] * (accent - colour)
 
 
@@ -66,7 +66,7 @@ def _soft(distance: Floats, half_width: float, pixel: Floats) -> Floats:
 
 def _plain(material: Material, s: Floats, t: Floats, pixel: Floats) -> Floats:
     tone = 1.0 + 0.012 * np.sin(3.1 * s + 1.7 * np.sin(2.3 * t)) + 0.012 * np.sin(2.7 * t + 1.3 * np.sin(1.9 * s))
-    return np.float32(material.colour) * tone[:, None]
+    return single(material.colour) * tone[:, None]
 
 
 def _planks(material: Material, s: Floats, t: Floats, pixel: Floats) -> Floats:
@@ -87,7 +87,7 @@ def _tiles(material: Material, s: Floats, t: Floats, pixel: Floats) -> Floats:
     tone = 0.94 + 0.12 * pseudo_random(row, col)
     joint = np.maximum(_soft(gap_t, 0.002, pixel), _soft(gap_s, 0.002, pixel))[:, None]
     tile = _blend(material, ((row + col) % 2).astype(np.float32)) * tone[:, None]
-    return tile * (1.0 - joint) + np.float32(0.45) * joint
+    return tile * (1.0 - joint) + 0.45 * joint
 
 
 def _stripes(material: Material, s: Floats, t: Floats, pixel: Floats) -> Floats:
@@ -115,8 +115,8 @@ def _painting(material: Material, s: Floats, t: Floats, pixel: Floats) -> Floats
     hills = np.clip(40.0 * (0.32 + 0.10 * np.sin(5.0 * x) + 0.04 * np.sin(13.0 * x) - y), 0.0, 1.0)
     disc = np.clip(40.0 * (0.17 - np.hypot(x - 0.62, y - 0.62)), 0.0, 1.0)
     sky = _blend(material, np.clip(1.1 * y, 0.0, 1.0).astype(np.float32))
-    sky = sky + disc[:, None] * (np.float32([0.9, 0.55, 0.2]) - sky)
-    ground = np.float32([0.10, 0.16, 0.14]) * (1.0 + 0.5 * np.sin(9.0 * y + 4.0 * x))[:, None]
+    sky = sky + disc[:, None] * (single([0.9, 0.55, 0.2]) - sky)
+    ground = single([0.10, 0.16, 0.14]) * (1.0 + 0.5 * np.sin(9.0 * y + 4.0 * x))[:, None]
     return sky + hills[:, None] * (ground - sky)
 
 

@@ -45,7 +45,8 @@ def write_table(path: Path, columns: list[str], rows: Iterable[dict[str, object]
 def _camera_row(scene: Scene, size: tuple[int, int]) -> dict[str, object]:
     matrix = scene.camera.matrix()
     row: dict[str, object] = {
-        "scene_name": scene.name, "settings_output_img_height": float(size[0]), "settings_output_img_width": float(size[1]),
+        "scene_name": scene.name, "settings_output_img_height": float(size[0]),
+        "settings_output_img_width": float(size[1]),
         "settings_units_info_meters_scale": float(np.float32(scene.unit)), "use_camera_physical": scene.camera.physical,
         "settings_camera_fov": FOV,
     }  # fmt: skip
@@ -86,7 +87,7 @@ def write_tables(root: Path, scale: Scale, faults: bool, kinds: dict[str, str]) 
     """
     trajectories = [(scene, camera) for scene in SCENES for camera in CAMERAS]
     write_table(root / "metadata_camera_parameters.csv", CAMERA_COLUMNS, [_camera_row(s, scale.size) for s in SCENES])
-    write_table(root / "metadata_images_split_scene_v1.csv", SPLIT_COLUMNS,
-                [row for scene, camera in trajectories for row in _split_rows(scene, camera, scale, faults)])  # fmt: skip
+    split = [row for scene, camera in trajectories for row in _split_rows(scene, camera, scale, faults)]
+    write_table(root / "metadata_images_split_scene_v1.csv", SPLIT_COLUMNS, split)
     write_table(root / "metadata_camera_trajectories.csv", TRAJECTORY_COLUMNS,
                 [_trajectory_row(scene, camera, kinds[scene.name]) for scene, camera in trajectories])  # fmt: skip

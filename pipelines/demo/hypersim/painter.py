@@ -6,13 +6,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .arrays import Bools, Faces, Floats, Ints, single
 from .assembly import Mesh
 from .charts import Atlas
 from .lights import Sky
 from .materials import bumped, reflectance
 from .stage import MISS, Tracer
 
-Floats = NDArray[np.float32]
 GRAIN = 0.012
 
 
@@ -49,7 +49,7 @@ class Shaded:
     """
 
     surface: Surface
-    missed: NDArray[np.bool_]
+    missed: Bools
     distance: Floats
     bump: Floats
     albedo: Floats
@@ -100,36 +100,36 @@ class Painter:
         missed = face == MISS
         distance[missed], face[missed] = 1.0, 0
         seen = self._surface(origin, ways, distance, face, weights, spread)
-        grain = 1 + np.float32(GRAIN) * noise
+        grain = 1 + GRAIN * noise
         residual = self._mirrored(seen, ways, noise, spread, ~missed) + self.emission[seen.entity] * grain
         residual[missed] = self.sky.radiance(ways[missed])
         seen.albedo[missed], seen.light[missed] = 0, 0
         bump = bumped(seen.smooth, seen.position, self.tilt[seen.entity])
         return Shaded(seen, missed, distance, bump, seen.albedo, seen.light * grain, residual)
 
-    def _surface(self, origin: Floats, ways: Floats, distance: Floats, face: NDArray[np.uint32], weights: Floats,
+    def _surface(self, origin: Floats, ways: Floats, distance: Floats, face: Faces, weights: Floats,
                  spread: float) -> Surface:  # fmt: skip
         edges = self.edges[face]
         value = self.corner[face] + weights[:, :1] * edges[:, 0] + weights[:, 1:] * edges[:, 1]
         normal = self.face_normals[face]
         cosine = -np.einsum("ij,ij->i", normal, ways)
-        side = np.where(cosine < 0, np.float32(-1), np.float32(1))[:, None]
+        side = np.copysign(single(1.0), cosine)[:, None]
         entity, st = self.face_entity[face], value[:, 3:5]
-        pixel = distance * np.float32(spread) / np.maximum(np.abs(cosine), 0.15)
-        light = cv2.remap(self.light, value[:, None, 6], value[:, None, 5], cv2.INTER_LINEAR)[:, 0]
+        pixel = distance * spread / np.maximum(np.abs(cosine), 0.15)
+        light = single(cv2.remap(self.light, value[:, None, 6], value[:, None, 5], cv2.INTER_LINEAR))[:, 0]
         albedo = self._albedo(self.kind[entity], st, pixel)
         return Surface(
             origin + distance[:, None] * ways, normal * side, _unit(value[:, :3]) * side, st, entity, albedo, light
         )
 
-    def _albedo(self, kind: NDArray[np.int64], st: Floats, pixel: Floats) -> Floats:
+    def _albedo(self, kind: Ints, st: Floats, pixel: Floats) -> Floats:
         albedo = np.empty((len(st), 3), np.float32)
         for number in np.unique(kind):
             chosen = np.flatnonzero(kind == number)
             albedo[chosen] = reflectance(self.materials[number], st[chosen], pixel[chosen])
         return albedo
 
-    def _mirrored(self, seen: Surface, ways: Floats, noise: Floats, spread: float, where: NDArray[np.bool_]) -> Floats:
+    def _mirrored(self, seen: Surface, ways: Floats, noise: Floats, spread: float, where: Bools) -> Floats:
         """Light (N, 3) that glossy surfaces mirror at `where` (N,): one ray each, spread by roughness, weighted by
         Schlick's Fresnel term (its grazing part reduced, for none of these surfaces is polished).
         """
@@ -139,7 +139,7 @@ class Painter:
         normal = _unit(seen.smooth[shiny] + self.rough[seen.entity[shiny], None] * noise[shiny])
         facing = np.maximum(-np.einsum("ij,ij->i", normal, way), 0.0)
         ahead = way + 2 * facing[:, None] * normal
-        start = seen.position[shiny] + np.float32(1e-3) * seen.normal[shiny]
+        start = seen.position[shiny] + 1e-3 * seen.normal[shiny]
         distance, face, weights = self.tracer.cast(start, ahead)
         back = self.sky.radiance(ahead)
         hit = np.flatnonzero(face != MISS)

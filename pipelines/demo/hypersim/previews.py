@@ -4,15 +4,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .frames import Frame
+from .arrays import Bools, Bytes, Frame, Ints, single
 
-Bytes = NDArray[np.uint8]
-Floats = NDArray[np.float32]
 # Every float16 there is, in the order of its bits: a function of a float16 image is one table look-up.
-HALVES = np.nan_to_num(np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32), nan=0.0)
+HALVES = np.nan_to_num(np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32), nan=0.0, posinf=65504.0,
+                       neginf=-65504.0)  # fmt: skip
 
 
-def palette(count: int) -> NDArray[np.int64]:
+def palette(count: int) -> Ints:
     """Colours (count, 3) int64 in 0..255, distinct for neighbouring ids (golden-angle hues); row 0 is -1 (no id)."""
     hue = (np.arange(count) * 0.618034 % 1.0 * 180).astype(np.uint8)
     shade = np.array([255, 205, 155], np.uint8)[np.arange(count) % 3]
@@ -30,12 +29,12 @@ def tone_scale(frame: Frame) -> float:
     valid = frame["color"][frame["render_entity_id"] != -1].astype(np.float32)
     if len(valid) == 0:
         return 1.0
-    bright = float(np.percentile(valid @ np.float32([0.3, 0.59, 0.11]), 90))
+    bright = float(np.percentile(valid @ single([0.3, 0.59, 0.11]), 90))
     return 0.0 if bright < 1e-4 else 0.8**2.2 / bright
 
 
 def _table(scale: float, gamma: float) -> Bytes:
-    curve = np.clip(HALVES * np.float32(scale), 0.0, 1.0) ** np.float32(gamma)
+    curve = np.clip(HALVES * scale, 0.0, 1.0) ** gamma
     return (curve * 255 + 0.5).astype(np.uint8)
 
 
@@ -62,7 +61,7 @@ def final_previews(frame: Frame) -> dict[str, Bytes]:
     return out
 
 
-def _opaque(rgb: Bytes, valid: NDArray[np.bool_]) -> Bytes:
+def _opaque(rgb: Bytes, valid: Bools) -> Bytes:
     return np.dstack([rgb, np.where(valid, np.uint8(255), np.uint8(0))])
 
 
@@ -75,7 +74,7 @@ def geometry_previews(frame: Frame) -> dict[str, Bytes]:
     signed = np.clip((HALVES + 1) * 127.5 + 0.5, 0, 255).astype(np.uint8)
     out = {name: _opaque(_through(signed, frame[name]), valid) for name in
            ("normal_cam", "normal_world", "normal_bump_cam", "normal_bump_world")}  # fmt: skip
-    wrapped = np.where(np.isfinite(HALVES), HALVES, 0) % 1.0
+    wrapped = HALVES % 1.0
     out["tex_coord"] = _opaque(_through((wrapped * 255).astype(np.uint8), frame["tex_coord"]), valid)
     out["depth_meters"] = _opaque(_heat(frame["depth_meters"], valid), valid)
     for name in ("render_entity_id", "semantic", "semantic_instance"):
@@ -84,7 +83,7 @@ def geometry_previews(frame: Frame) -> dict[str, Bytes]:
     return out | {"color": _through(LINEAR, frame["residual"]), "gamma": _through(GAMMA, frame["residual"])}
 
 
-def _heat(depth: NDArray[np.float16], valid: NDArray[np.bool_]) -> Bytes:
+def _heat(depth: NDArray[np.float16], valid: Bools) -> Bytes:
     """Depth (H, W) from its least to its greatest value in viridis, (H, W, 3) RGB."""
     metres = np.where(valid, depth, 0).astype(np.float32)
     low, high = (float(metres[valid].min()), float(metres[valid].max())) if valid.any() else (0.0, 1.0)

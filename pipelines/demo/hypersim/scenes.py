@@ -40,5 +40,5 @@ SCENES = (
 CAMERAS = ("cam_00", "cam_01")
 SCALES = {
     "small": Scale(3, (192, 256), Quality(0.06, 0.30, 24, 1.0, 0.25)),
-    "full": Scale(12, (768, 1024), Quality(0.02, 0.09, 96, 1.5, 1.0)),
+    "full": Scale(12, (768, 1024), Quality(0.02, 0.09, 64, 1.5, 1.0)),
 }

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .arrays import Array
 from .assembly import CEILING, DOOR, FLOOR, OTHER_STRUCTURE, WALL, WINDOW, Item, Part
 from .lights import Light, Sky, Window
 from .materials import Material
@@ -43,7 +44,7 @@ class Room:
     starts: list[tuple[tuple[float, float, float], tuple[float, float, float]]]
 
 
-def _wall(corner: np.ndarray, along: np.ndarray, length: float, height: float, holes: list[Opening]) -> list[Patch]:
+def _wall(corner: Array, along: Array, length: float, height: float, holes: list[Opening]) -> list[Patch]:
     """An upright wall from `corner` in the unit direction `along`, facing along x up, with window holes left out."""
     up = np.array([0.0, 0.0, 1.0])
     patches, done = [], 0.0
@@ -123,6 +124,6 @@ def sky_lights(half: tuple[float, float, float], openings: list[Opening], sky: S
             (0.0, 0.0, o.height / 2),
             (0.0, -1.0, 0.0),
             sky,
-        )  # fmt: skip
+        )
         for o in openings
     ]

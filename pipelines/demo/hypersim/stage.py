@@ -3,12 +3,11 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...native import import_open3d
+from .arrays import Bools, Faces, Floats
 from .assembly import Mesh
 
-Floats = NDArray[np.float32]
 MISS = np.uint32(0xFFFFFFFF)
 
 
@@ -33,7 +32,7 @@ class Tracer:
         rays[:, :3], rays[:, 3:] = origins, directions
         return self._o3d.core.Tensor.from_numpy(rays)
 
-    def cast(self, origins: Floats, directions: Floats) -> tuple[Floats, NDArray[np.uint32], Floats]:
+    def cast(self, origins: Floats, directions: Floats) -> tuple[Floats, Faces, Floats]:
         """First hits.
 
         Args:
@@ -47,7 +46,7 @@ class Tracer:
         hit = self._scene.cast_rays(self._rays(origins, directions), nthreads=1)
         return hit["t_hit"].numpy(), hit["primitive_ids"].numpy(), hit["primitive_uvs"].numpy()
 
-    def blocked(self, origins: Floats, directions: Floats) -> NDArray[np.bool_]:
+    def blocked(self, origins: Floats, directions: Floats) -> Bools:
         """(N,) whether something lies strictly between an origin and 0.999 of its direction vector."""
         rays = self._rays(origins, directions)
         return self._scene.test_occlusions(rays, tnear=0.0, tfar=0.999, nthreads=1).numpy()

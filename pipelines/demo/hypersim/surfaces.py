@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Array = NDArray[np.float64]
+from .arrays import Array
 
 
 @dataclass(frozen=True)
@@ -140,6 +140,6 @@ def drape(start: ArrayLike, along: ArrayLike, height: float, waves: int, depth: 
     slope = depth * 2 * np.pi * waves / width * np.cos(phase)
     normal = out - slope[:, None] * across / width
     normal /= np.linalg.norm(normal, axis=1, keepdims=True)
-    points = np.stack([line, line + [0.0, 0.0, height]])
+    points = np.stack([line, line + np.array([0.0, 0.0, height])])
     length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
     return Patch(points, np.broadcast_to(normal, points.shape), np.array([0.0, height]), length)

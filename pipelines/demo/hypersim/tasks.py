@@ -1,8 +1,11 @@
 """The work of one process: light a scene, or render some frames of one camera."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -21,6 +24,8 @@ from .shell import Room
 from .stage import Tracer
 from .walk import walk
 
+Result = TypeVar("Result")
+
 
 @dataclass(frozen=True)
 class Job:
@@ -32,10 +37,22 @@ class Job:
     seed: int
 
 
-def single_thread() -> None:
-    """Keeps this process to one thread, so that several of them share the cores and sums never change their order."""
+@contextmanager
+def single_thread() -> Iterator[None]:
+    """Keeps this process to one thread: several then share the cores, and no sum changes its order."""
+    before = cv2.getNumThreads()
     cv2.setNumThreads(1)
-    threadpool_limits(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        cv2.setNumThreads(before)
+
+
+def run_single(task: Callable[..., Result], *arguments: object) -> Result:
+    """Calls a task within `single_thread`; what worker processes run."""
+    with single_thread():
+        return task(*arguments)
 
 
 @lru_cache(maxsize=1)

@@ -1,21 +1,19 @@
 """Camera trajectories: a random walk that stays in free space, sees much and keeps its views overlapping.
 
-As in Hypersim the next position is drawn within a box about the current one and near the starting height, and the best of
-the candidates is taken; consecutive frames are views of one place, not a video.
+As in Hypersim the next position is drawn within a box about the current one and near the starting height, and the
+best of the candidates is taken; consecutive frames are views of one place, not a video.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .arrays import Array, Faces, Floats
 from .assembly import WINDOW, Mesh
 from .cameras import look_at, rays
 from .shell import Room
 from .stage import MISS, Tracer
 
-Array = NDArray[np.float64]
-Floats = NDArray[np.float32]
 CANDIDATES = 32
 ROWS, COLS = 18, 24
 STEP = np.array([1.0, 1.0, 0.15])
@@ -38,7 +36,7 @@ class _Views:
 
     points: Floats
     distance: Floats
-    face: NDArray[np.uint32]
+    face: Faces
 
 
 def _look(tracer: Tracer, positions: Array, turns: Array, grid: Array) -> _Views:
@@ -49,7 +47,7 @@ def _look(tracer: Tracer, positions: Array, turns: Array, grid: Array) -> _Views
     return _Views(origins + ways * np.where(face == MISS, 0, distance)[..., None], distance, face)
 
 
-def _overlap(tracer: Tracer, positions: Array, turns: Array, uv_from_cam: Array, points: Floats) -> Array:
+def _overlap(tracer: Tracer, positions: Array, turns: Array, uv_from_cam: Floats, points: Floats) -> Array:
     """Share (C,) of surface points (G, 3) that each of C cameras sees."""
     local = (points[None] - positions[:, None]) @ turns
     image = local @ uv_from_cam.T
@@ -57,12 +55,12 @@ def _overlap(tracer: Tracer, positions: Array, turns: Array, uv_from_cam: Array,
         inside = (image[..., 2] > 0) & (np.abs(image[..., :2] / image[..., 2:]) < 1.0).all(axis=-1)
     start = np.broadcast_to(positions[:, None].astype(np.float32), local.shape)
     way = (points[None] - start).astype(np.float32)
-    hidden = tracer.blocked(start.reshape(-1, 3), (way * np.float32(0.995)).reshape(-1, 3)).reshape(inside.shape)
+    hidden = tracer.blocked(start.reshape(-1, 3), (way * 0.995).reshape(-1, 3)).reshape(inside.shape)
     return (inside & ~hidden).mean(axis=1)
 
 
 def _interest(mesh: Mesh, views: _Views) -> Array:
-    """Score (C,) of views: distinct classes seen, a window in sight, open depth; negative where something is too near."""
+    """Score (C,) of views: classes in sight, a window, open depth; far below zero where something is too near."""
     missed = views.face == MISS
     entity = np.where(missed, 0, mesh.entity[np.where(missed, 0, views.face)])
     semantic = np.array([0] + [e.semantic for e in mesh.entities])[entity]

@@ -52,7 +52,8 @@ def load_camera_parameters(path: Path) -> dict[str, CameraParameters]:
 
     Raises:
         RawDataError: the file cannot be read, a column is missing, a scene is there twice or misnamed, or a needed
-            cell is not a sensible number; the message names line and column.
+            cell is not a sensible number; the message names line and column. Whether a matrix is a camera is left to
+            `decompose`, so that one bad lens costs one scene.
     """
     columns = ("scene_name", *SIZE, UNITS, *CAM_FROM_UV, *PROJ)
     found: dict[str, CameraParameters] = {}
@@ -68,8 +69,6 @@ def load_camera_parameters(path: Path) -> dict[str, CameraParameters]:
         if scale <= 0:
             raise RawDataError(f"{place}, column {UNITS}: {scale} must be positive; fetch the file again")
         cam_from_uv, proj = np.array(numbers[:9]).reshape(3, 3), np.array(numbers[9:]).reshape(4, 4)
-        if not _is_camera(cam_from_uv):
-            raise RawDataError(f"{place}: M_cam_from_uv of {scene} is no camera; fetch the file again")
         found[scene] = CameraParameters(scene, int(width), int(height), scale, cam_from_uv, proj)
     return found
 

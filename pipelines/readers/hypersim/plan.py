@@ -5,10 +5,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from ....datasets.errors import RawDataError, UsageError
-from ...recipe import Plan, Reject, Unit
+from ...recipe import LabelOptions, Plan, Reject, Unit
 from .cameras import CameraParameters, decompose, load_camera_parameters
 from .exclude import Exclusions, load_exclusions, load_keep_list
 from .layout import CAMERA_TABLE, SPLIT_TABLE, find_table, frames_on_disk, scene_folders
@@ -17,53 +16,43 @@ from .splits import SPLITS, SplitTable, load_splits
 LARGEST_SIDE = 8192
 
 
-class SelectionOptions(Protocol):
-    """The recipe's options that say which frames there are; see HypersimOptions."""
-
-    camera_csv: Path | None
-    split_csv: Path | None
-    scenes: str
-    cameras: str
-    splits: str
-    exclude: Path | None
-    exclude_lists: str
-    keep: Path | None
-
-
 @dataclass(frozen=True)
-class Selection:
-    """Which frames are wanted, read from the tables."""
+class SelectionOptions(LabelOptions):
+    """Options that say which frames there are.
+
+    Attributes:
+        camera_csv: metadata_camera_parameters.csv, where it does not lie in RAW.
+        split_csv: metadata_images_split_scene_v1.csv, where it does not lie in RAW.
+        scenes: patterns of scenes, separated by commas, such as 'ai_001_*'.
+        cameras: patterns of cameras, separated by commas, such as 'cam_00'.
+        splits: splits, separated by commas.
+        exclude: TOML or text file of scenes, cameras and frames to leave out, instead of the known-bad entries.
+        exclude_lists: lists of the exclude file to apply, separated by commas; 'none' for none.
+        keep: text file of frames to keep (such as Marigold's filtered lists); all others are left out.
+    """
 
     camera_csv: Path | None = None
     split_csv: Path | None = None
-    scenes: tuple[str, ...] = ("*",)
-    cameras: tuple[str, ...] = ("*",)
-    splits: tuple[str, ...] = SPLITS
+    scenes: str = "*"
+    cameras: str = "*"
+    splits: str = ",".join(SPLITS)
     exclude: Path | None = None
-    exclude_lists: tuple[str, ...] = ("default",)
+    exclude_lists: str = "default"
     keep: Path | None = None
 
-    @staticmethod
-    def of(options: SelectionOptions) -> "Selection":
-        """The selection that the options ask for.
+    def listed(self, name: str) -> tuple[str, ...]:
+        """Values of an option that is a list.
 
         Raises:
-            UsageError: an unknown split, or an empty list.
+            UsageError: it is empty.
         """
-        names = ("scenes", "cameras", "splits", "exclude_lists")
-        lists = {name: _listed(name, getattr(options, name)) for name in names}
-        for split in lists["splits"]:
-            if split not in SPLITS:
-                raise UsageError(f"--splits {split}: the splits are {', '.join(SPLITS)}")
-        paths = {name: getattr(options, name) for name in ("camera_csv", "split_csv", "exclude", "keep")}
-        return Selection(**lists, **paths)
+        values = tuple(value for value in re.split(r"[,\s]+", getattr(self, name)) if value)
+        if not values:
+            raise UsageError(f"--{name.replace('_', '-')}: an empty list selects nothing")
+        return values
 
 
-def _listed(name: str, text: str) -> tuple[str, ...]:
-    values = tuple(value for value in re.split(r"[,\s]+", text) if value)
-    if not values:
-        raise UsageError(f"--{name.replace('_', '-')}: an empty list selects nothing")
-    return values
+SELECTING = frozenset({"scenes", "cameras", "splits", "exclude_lists"})
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -78,7 +67,7 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def plan_scenes(raw: Path, selection: Selection, size: tuple[int, int]) -> Plan:
+def plan_scenes(raw: Path, options: SelectionOptions, size: tuple[int, int], semantic: bool) -> Plan:
     """One unit a scene.
 
     Frames that are public and selected, but not on disk, are rejects; a scene without a usable row in the camera
@@ -86,14 +75,20 @@ def plan_scenes(raw: Path, selection: Selection, size: tuple[int, int]) -> Plan:
 
     Raises:
         RawDataError: RAW holds no scene, or a table is missing or damaged.
-        UsageError: an unknown list of exclusions.
+        UsageError: an unknown split or list of exclusions.
     """
+    for split in options.listed("splits"):
+        if split not in SPLITS:
+            raise UsageError(f"--splits {split}: the splits are {', '.join(SPLITS)}")
+    lists = options.listed("exclude_lists")
+    if semantic and options.exclude is None and lists == ("default",):
+        lists = ("default", "no_labels")
     folders = scene_folders(raw)
-    cameras = load_camera_parameters(find_table(raw, CAMERA_TABLE, selection.camera_csv))
-    table = load_splits(find_table(raw, SPLIT_TABLE, selection.split_csv))
-    exclusions = load_exclusions(selection.exclude, selection.exclude_lists)
-    keep = load_keep_list(selection.keep) if selection.keep else None
-    chosen = table.select(selection.scenes, selection.cameras, selection.splits)
+    cameras = load_camera_parameters(find_table(raw, CAMERA_TABLE, options.camera_csv))
+    table = load_splits(find_table(raw, SPLIT_TABLE, options.split_csv))
+    exclusions = load_exclusions(options.exclude, lists)
+    keep = load_keep_list(options.keep) if options.keep else None
+    chosen = table.select(*(options.listed(name) for name in ("scenes", "cameras", "splits")))
     notes: Counter[str] = Counter()
     units = []
     for scene, folder in folders.items():

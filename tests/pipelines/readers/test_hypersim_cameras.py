@@ -66,7 +66,7 @@ def test_all_482_lenses_project_like_the_renderer(lenses):
         pixels, depth = project(raw_to_opencv(points, tilt), intrinsics)
         assert (depth > 0).all(), lens.scene
         np.testing.assert_allclose(pixels, wanted, atol=1e-6, err_msg=lens.scene)
-        inside = (uv[:, :2] * [lens.width / 2, -lens.height / 2]) + [lens.width / 2, lens.height / 2]
+        inside = uv[:, :2] * [lens.width / 2, -lens.height / 2] + [lens.width / 2, lens.height / 2]
         np.testing.assert_allclose(pixels, inside, atol=1e-6, err_msg=lens.scene)
 
 
@@ -225,7 +225,6 @@ def test_reads_a_table_with_empty_cells_elsewhere(tmp_path):
         ("settings_output_img_width", "1024.5"),
         ("settings_output_img_height", "1e300"),
         ("settings_units_info_meters_scale", "-0.01"),
-        ("M_cam_from_uv_00", "0"),
         ("scene_name", "../ai_901_001"),
     ],
 )
@@ -235,7 +234,7 @@ def test_bad_cells_are_named_with_line_and_column(tmp_path, name, value):
         load_camera_parameters(path)
     message = str(caught.value)
     assert message.startswith(f"{path}: line 3")
-    assert name in message or value in message or "M_cam_from_uv of ai_901_001" in message or "31 of 30" in message
+    assert name in message or value in message or "31 of 30" in message
 
 
 def test_bad_tables(tmp_path):
@@ -247,6 +246,3 @@ def test_bad_tables(tmp_path):
         load_camera_parameters(table(tmp_path, CELLS, CELLS))
     with pytest.raises(RawDataError, match="cannot be read"):
         load_camera_parameters(tmp_path / "absent.csv")
-    (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00PK")
-    with pytest.raises(RawDataError, match="not a CSV text file"):
-        load_camera_parameters(tmp_path / "binary.csv")

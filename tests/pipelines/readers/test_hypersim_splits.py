@@ -88,17 +88,18 @@ GOOD = "ai_901_001,cam_00,0,True,,train"
         ("ai_901_001,cam_0,1,True,,train", "'cam_0'"),
         ("ai_901_001,cam_00,0,False,,", "ai_901_001/cam_00/0 is listed twice"),
         (GOOD, "ai_901_001/cam_00/0 is listed twice"),
+        ("ai_901_001,cam_00,9,True,,train", "ai_901_001/cam_00/9 is listed twice"),
         ("ai_901_001,cam_00", "2 of 6 cells"),
         ('ai_901_001,cam_00,1,True,"never closed,train', "not a CSV text file"),
     ],
 )
 def test_bad_lines_are_named(tmp_path, line, words):
-    path = write(tmp_path, GOOD, line)
+    path = write(tmp_path, GOOD, "ai_901_001,cam_00,9,False,CONTENT,", line)
     with pytest.raises(RawDataError) as caught:
         load_splits(path)
     message = str(caught.value)
     assert message.startswith(f"{path}: ") and words in message
-    assert "line 3" in message or "never closed" in line
+    assert "line 4" in message or "never closed" in line
 
 
 def test_subject_leakage_a_scene_in_two_splits_is_refused(tmp_path):

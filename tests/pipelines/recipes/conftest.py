@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 
-from tessera.datasets import Dataset
+from tessera.datasets import Dataset, Record
 from tessera.pipelines.demo.hypersim import generate
 from tessera.pipelines.discover import load_recipe
 from tessera.pipelines.run import run_recipe
@@ -38,3 +40,30 @@ def build(raw: Path, out: Path, **options: object) -> Dataset:
 def dataset(request: pytest.FixtureRequest, demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """Everything on, at the raw size and at half of it."""
     return build(demo, tmp_path_factory.mktemp("shards") / "out", size=request.param, with_="intrinsic,semantic")
+
+
+def raw_array(raw: Path, record: Record, modality: str) -> np.ndarray:
+    """A raw file of a record, read by plain h5py."""
+    scene, camera, frame = (record.columns[name] for name in ("scene", "camera", "frame"))
+    kind = "final" if modality in ("color", "residual") or modality.startswith("diffuse") else "geometry"
+    folder = raw / scene / "images" / f"scene_{camera}_{kind}_hdf5"
+    with h5py.File(folder / f"frame.{frame:04d}.{modality}.hdf5") as file:
+        return file["dataset"][()]
+
+
+def one_surface(raw: Path, record: Record) -> np.ndarray:
+    """Pixels (h, w) all of whose raw pixels, and those of the four neighbours, belong to one entity.
+
+    Elsewhere a smaller picture has to choose one of several surfaces, and an exact ray through its centre may choose
+    another.
+    """
+    ids = raw_array(raw, record, "render_entity_id")
+    height, width = record["flags"].shape
+    blocks = ids.reshape(height, ids.shape[0] // height, width, ids.shape[1] // width)
+    low, high = blocks.min(axis=(1, 3)), blocks.max(axis=(1, 3))
+    same = low == high
+    alike = same.copy()
+    for axis in (0, 1):
+        for shift in (-1, 1):
+            alike &= np.roll(same, shift, axis) & (np.roll(low, shift, axis) == low)
+    return alike

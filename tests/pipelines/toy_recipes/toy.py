@@ -1,4 +1,11 @@
-"""A toy recipe: a unit is a text file of numbers, a record is one line; faults are words in the file."""
+"""A toy recipe: a unit is a text file, a record is one word of it; faults are words, too.
+
+A file UNIT.plus, where there is one, holds a number that is added to each record's.
+TOY_MARKER names the file by which the word `once` remembers that it has struck, and without which the word `shut`
+fails; TOY_SECONDS is slept for each record,
+TOY_SQUARE is the version of the label `square`, TOY_BYTES the planned bytes of a record (for several groups), and
+TOY_IMPORT a file that gets the place of the package `datasets` as the reader finds it.
+"""
 
 import ctypes
 import os
@@ -13,6 +20,10 @@ import numpy as np
 from tessera.datasets import Column, Field, RawDataError
 from tessera.pipelines.rawfiles import RawFiles
 from tessera.pipelines.recipe import Label, LabelOptions, Plan, Recipe, Reject, Sample, TableSpec, Unit
+
+
+SECONDS = float(os.environ.get("TOY_SECONDS", "0"))
+SQUARE = int(os.environ.get("TOY_SQUARE", "1"))
 
 
 @dataclass(frozen=True)
@@ -46,6 +57,10 @@ def fault(word: str) -> None:
         ctypes.string_at(0)
     if word == "exit":
         os._exit(7)
+    if word == "shut" and not Path(os.environ["TOY_MARKER"]).exists():
+        raise ValueError("shut")
+    if word == "address":
+        raise ValueError(f"cannot use {object()!r}")
     if word == "once":  # dies the first time only
         marker = Path(os.environ["TOY_MARKER"])
         if not marker.exists():
@@ -53,8 +68,22 @@ def fault(word: str) -> None:
             os._exit(7)
 
 
+def note_import() -> None:
+    """Write where a reader's `import datasets` leads to: Hugging Face's package, not ours."""
+    if "TOY_IMPORT" in os.environ:
+        import datasets
+
+        with Path(os.environ["TOY_IMPORT"]).open("a") as stream:
+            stream.write(f"{datasets.__file__}\n")
+
+
 def read(unit: Unit, files: RawFiles, options: Options) -> Iterator[Sample | Reject]:
+    note_import()
     words = files.read(f"{unit.name}.txt").decode().split()
+    try:
+        plus = float(files.read(f"{unit.name}.plus"))
+    except FileNotFoundError:
+        plus = 0.0
     for key, i in unit.records.items():
         word = words[i]
         if word == "truncated":
@@ -63,7 +92,8 @@ def read(unit: Unit, files: RawFiles, options: Options) -> Iterator[Sample | Rej
             yield Reject(unit.name, key, f"{unit.name}.txt", "read", "bad line")
             continue
         fault(word)
-        yield Sample(key, float("nan") if word == "nan" else float(len(word)) + i, "numbers", {"line": i})
+        time.sleep(SECONDS)
+        yield Sample(key, float("nan") if word == "nan" else float(len(word)) + i + plus, "numbers", {"line": i})
 
 
 def vector(value: float, options: Options) -> dict[str, Any]:
@@ -71,7 +101,7 @@ def vector(value: float, options: Options) -> dict[str, Any]:
 
 
 def square(value: float, options: Options) -> dict[str, Any]:
-    return {"square": np.array([value**2])}
+    return {"square": np.array([value ** (1 + SQUARE)])}
 
 
 RECIPE = Recipe(
@@ -88,7 +118,7 @@ RECIPE = Recipe(
                     (Field("vector", "float32", ("points",), "npy", meaning="repeated"),),
                     (Column("value", "float64"),),
                 ),
-                Label("square", 1, square, (Field("square", "float64", (1,), "npz"),)),
+                Label("square", SQUARE, square, (Field("square", "float64", (1,), "npz"),)),
                 Label(
                     "cube",
                     1,
@@ -103,5 +133,5 @@ RECIPE = Recipe(
     },
     plan=plan,
     read=read,
-    record_bytes=lambda options: 3000,
+    record_bytes=lambda options: int(os.environ.get("TOY_BYTES", "3000")),
 )

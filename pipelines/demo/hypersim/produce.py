@@ -5,7 +5,7 @@ import multiprocessing
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +13,7 @@ from ....datasets.errors import UsageError
 from .faults import Fault, table_faults
 from .metadata import write_tables
 from .scenes import CAMERAS, SCALES, SCENES
-from .tasks import Job, light_scene, render_frames, single_thread
+from .tasks import Job, light_scene, render_frames, run_single
 
 FRAMES_A_TASK = 4
 
@@ -41,7 +41,7 @@ def generate(out: Path, *, scale: Literal["small", "full"] = "full", faults: boo
     if workers is not None and workers < 1:
         raise UsageError(f"workers is {workers}: it has to be at least 1")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out} exists and is not an empty folder: choose another folder for the demo data, or remove it")
+        raise UsageError(f"{out} exists and is not an empty folder: choose another one for the demo data, or remove it")
     out.parent.mkdir(parents=True, exist_ok=True)
     root = out.parent / f".{out.name}.unfinished-{os.getpid()}"
     try:
@@ -69,29 +69,35 @@ def _parts(scale: str) -> Iterator[tuple[int, slice]]:
 
 
 def _run(job: Job, workers: int, report: Callable[[str], None]) -> tuple[dict[str, str], list[Fault]]:
-    """Runs all tasks, here or in processes; gives scene types and faults."""
+    """Runs all tasks, in this process or in several; gives scene types by name and the faults put into frames."""
+    if workers > 1:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, mp_context=context) as pool:
+            return _spread(pool, job, report)
     kinds: dict[str, str] = {}
     found: list[Fault] = []
-    if workers == 1:
-        for index, scene in enumerate(SCENES):
-            kinds[scene.name] = light_scene(job, index)
-            for camera, part in _parts(job.scale):
-                found += render_frames(job, index, camera, part)
-            report(f"{scene.name}: {kinds[scene.name].lower()}, {index + 1} of {len(SCENES)} scenes")
-        return kinds, found
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=single_thread) as pool:
-        lighting = {pool.submit(light_scene, job, index): index for index in range(len(SCENES))}
-        rendering: list[Future[list[Fault]]] = []
-        waiting = set(lighting)
-        while waiting:
-            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in done:
-                index = lighting[future]
-                kinds[SCENES[index].name] = future.result()
-                report(f"{SCENES[index].name}: {kinds[SCENES[index].name].lower()}, lit")
-                rendering += [pool.submit(render_frames, job, index, *part) for part in _parts(job.scale)]
-        for number, task in enumerate(rendering, start=1):
-            found += task.result()
-            report(f"{number} of {len(rendering)} parts rendered")
+    for index, scene in enumerate(SCENES):
+        kinds[scene.name] = run_single(light_scene, job, index)
+        for camera, part in _parts(job.scale):
+            found += run_single(render_frames, job, index, camera, part)
+        report(f"{scene.name}: {kinds[scene.name].lower()}, scene {index + 1} of {len(SCENES)} done")
+    return kinds, found
+
+
+def _spread(pool: ProcessPoolExecutor, job: Job, report: Callable[[str], None]) -> tuple[dict[str, str], list[Fault]]:
+    """Lights all scenes, and renders each as soon as it is lit."""
+    kinds: dict[str, str] = {}
+    lighting = {pool.submit(run_single, light_scene, job, index): index for index in range(len(SCENES))}
+    rendering: list[Future[list[Fault]]] = []
+    for future in as_completed(lighting):
+        index = lighting[future]
+        kinds[SCENES[index].name] = future.result()
+        report(f"{SCENES[index].name}: {future.result().lower()}, lit")
+        rendering += [
+            pool.submit(run_single, render_frames, job, index, camera, part) for camera, part in _parts(job.scale)
+        ]
+    found: list[Fault] = []
+    for number, task in enumerate(rendering, start=1):
+        found += task.result()
+        report(f"{number} of {len(rendering)} parts rendered")
     return kinds, found

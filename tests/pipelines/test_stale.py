@@ -1,0 +1,242 @@
+"""What a second run builds: exactly the groups that a change makes stale, and with the bytes of a run from nothing."""
+
+import os
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tessera.datasets import Catalog
+from tessera.pipelines.discover import load_recipe
+from tessera.pipelines.run import Summary
+
+from .conftest import Toy
+
+SMALL = {"shard_mb": 1}  # with TOY_BYTES: five groups of train, one of val; u03 and u11 are alone in theirs
+
+
+@pytest.fixture
+def built(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Toy:
+    """Twelve units of four records in six groups, built once."""
+    monkeypatch.setenv("TOY_BYTES", "118000")
+    toy.fill(12)
+    toy.run(**SMALL)
+    assert Catalog.read(toy.out).groups == {"train": 5, "val": 1}
+    return toy
+
+
+def groups_of(toy: Toy, *units: str) -> set[str]:
+    """Names of the groups that hold these units' records, as the catalog has them."""
+    shards = Catalog.read(toy.out).shards
+    return {f"{shard.split}-{shard.group:06d}" for shard in shards if set(units) & set(shard.units)}
+
+
+def run_again(toy: Toy, **settings: object) -> tuple[Summary, set[str]]:
+    """Another run, which must end with the bytes of a run from nothing; its summary and the groups it built."""
+    before = len(toy.events("group"))
+    summary = toy.run(**SMALL, **settings)
+    names = [event["group"] for event in toy.events("group")[before:]]
+    assert len(names) == len(set(names)) == summary.built_groups
+    again = {k: v for k, v in settings.items() if k not in ("rehash", "retry_failed")}
+    assert toy.hashes() == toy.fresh(**SMALL, **again)
+    assert summary.complete
+    return summary, set(names)
+
+
+def test_second_run_does_nothing_and_touches_no_file(built: Toy) -> None:
+    def states() -> dict[Path, tuple[int, int]]:
+        paths = [path for path in built.out.rglob("*") if path.is_file() and "runs" not in path.parts]
+        return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in paths}
+
+    before = states()
+    summary, groups = run_again(built)
+    assert groups == set() and summary.built_records == 0 and summary.records == 48
+    assert states() == before
+
+
+def test_changed_raw_file_builds_its_unit_and_copies_the_rest_of_its_group(built: Toy) -> None:
+    group = groups_of(built, "u08")
+    built.unit("u08", "x xx xxx xxxxxxxxx")
+    (shard,) = (s for s in Catalog.read(built.out).shards if "u08" in s.units)
+    assert len(shard.units) > 1, "the test needs a unit to copy"
+    summary, groups = run_again(built)
+    assert groups == group
+    assert (summary.built_records, summary.reused_records) == (shard.records, shard.records - 4)
+
+
+def test_a_unit_with_more_records(built: Toy) -> None:
+    group = groups_of(built, "u05")
+    built.unit("u05", "x xx xxx xxxx xxxxx xxxxxx")
+    assert run_again(built)[1] == group
+
+
+def test_a_unit_that_moves_to_the_front_of_its_group_leaves_copied_records_whole(built: Toy) -> None:
+    built.unit("u00a", "a bb")
+    built.unit("u00b", "a bb")
+    assert built.run(**SMALL).reused_records > 0
+    assert {s.records for s in Catalog.read(built.out).shards} != {4}
+    assert built.hashes() == built.fresh(**SMALL)
+
+
+def test_a_file_that_was_absent_and_turns_up(built: Toy) -> None:
+    (built.raw / "u04.plus").write_text("2.5")
+    assert run_again(built)[1] == groups_of(built, "u04")
+    (built.raw / "u04.plus").unlink()
+    assert run_again(built)[1] == groups_of(built, "u04")
+
+
+def test_changed_option_builds_everything(built: Toy) -> None:
+    everything = groups_of(built, *(f"u{u:02d}" for u in range(12)))
+    summary, groups = run_again(built, scale=2.0)
+    assert groups == everything and summary.reused_records == 0
+
+
+def test_raised_label_version_builds_everything(built: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    everything, old = groups_of(built, *(f"u{u:02d}" for u in range(12))), built.hashes()
+    monkeypatch.setenv("TOY_SQUARE", "2")
+    monkeypatch.delitem(sys.modules, "tessera_recipe_toy")
+    summary, groups = run_again(built)
+    assert groups == everything and summary.reused_records == 0
+    assert Catalog.read(built.out).labels == {"vector": 1, "square": 2}
+    assert all(old[name] != digest for name, digest in built.hashes().items() if name.endswith(".tar"))
+    monkeypatch.delitem(sys.modules, "tessera_recipe_toy")
+
+
+def test_added_and_removed_units(built: Toy) -> None:
+    built.unit("u12", "one more unit here")
+    added, groups = run_again(built)
+    assert groups == groups_of(built, "u12") and added.records == 52
+    (built.raw / "u12.txt").unlink()
+    removed, again = run_again(built)
+    assert again == groups and removed.records == 48
+
+
+def test_a_group_whose_last_unit_is_removed_goes_whole(built: Toy) -> None:
+    lone = next(s for s in Catalog.read(built.out).shards if len(s.units) == 1 and s.split == "train")
+    (built.raw / f"{lone.units[0]}.txt").unlink()
+    summary, groups = run_again(built)
+    assert groups == set() and summary.built_groups == 0 and summary.records == 44
+    assert not (built.out / lone.index).exists() and not (built.out / str(lone.tar)).exists()
+
+
+def test_an_uncommitted_tar_of_a_group_that_is_no_longer_planned_goes_too(built: Toy) -> None:
+    lone = next(s for s in Catalog.read(built.out).shards if len(s.units) == 1 and s.split == "train")
+    (built.raw / f"{lone.units[0]}.txt").unlink()
+    (built.out / lone.index).unlink()
+    run_again(built)
+
+
+def test_a_split_that_turns_up_later(toy: Toy) -> None:
+    toy.unit("u01", "a b")
+    toy.run()
+    toy.unit("u10", "c d")
+    assert toy.run().built_groups == 1
+    assert Catalog.read(toy.out).groups == {"train": 1, "val": 1}
+    assert toy.hashes() == toy.fresh()
+
+
+def test_touched_files_build_nothing(built: Toy) -> None:
+    for path in built.raw.iterdir():
+        os.utime(path)
+    assert run_again(built)[1] == set()
+    assert run_again(built, rehash=True)[1] == set()
+
+
+def test_rehash_finds_a_change_that_size_and_time_hide(built: Toy) -> None:
+    path = built.raw / "u07.txt"
+    state, text = path.stat(), path.read_text()
+    path.write_text(" ".join(reversed(text.split())))
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert path.stat().st_size == state.st_size
+    before = built.hashes()
+    assert built.run(**SMALL).built_groups == 0 and built.hashes() == before
+    assert run_again(built, rehash=True)[1] == groups_of(built, "u07")
+
+
+def test_another_size_is_seen_whatever_the_time(built: Toy) -> None:
+    path = built.raw / "u07.txt"
+    state = path.stat()
+    path.write_text("y " + path.read_text()[1:])
+    path.write_text(path.read_text() + " ")
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert run_again(built)[1] == groups_of(built, "u07")
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".parquet"])
+@pytest.mark.parametrize("damage", ["lost", "cut"])
+def test_lost_or_cut_shards_are_built_again(built: Toy, suffix: str, damage: str) -> None:
+    group = groups_of(built, "u02")
+    name = next(s.index for s in Catalog.read(built.out).shards if "u02" in s.units)
+    path = (built.out / name).with_suffix(suffix)
+    if damage == "lost":
+        path.unlink()
+    else:
+        os.truncate(path, path.stat().st_size // 2)
+    assert run_again(built)[1] == group
+
+
+def test_damaged_tar_is_not_copied_from(built: Toy) -> None:
+    """The group is stale for another reason; records of its other units must come from the raw data, not the tar."""
+    shard = next(s for s in Catalog.read(built.out).shards if "u08" in s.units)
+    with (built.out / str(shard.tar)).open("r+b") as stream:
+        stream.seek(600)
+        stream.write(b"damage")
+    built.unit("u08", "x xx xxx xxxxxxxxx")
+    assert run_again(built)[0].reused_records == 0
+
+
+def test_without_notes_everything_is_built_again(built: Toy) -> None:
+    shutil.rmtree(built.out / "runs")
+    assert len(run_again(built)[1]) == 6
+
+
+def test_damaged_note_costs_its_group_only(built: Toy) -> None:
+    group = groups_of(built, "u02")
+    (built.out / "runs" / "notes" / f"{min(group)}.json").write_text("{")
+    assert run_again(built)[1] == group
+
+
+def test_lost_rejects_and_catalog_come_back(built: Toy) -> None:
+    (built.out / "dataset.json").unlink()
+    assert run_again(built)[1] == set()
+    (built.out / "rejects.parquet").unlink()
+    assert run_again(built)[1] == set()
+
+
+def test_mended_unit_is_built_by_an_ordinary_run(built: Toy) -> None:
+    built.unit("u06", "x truncated xx xxx")
+    assert built.run(**SMALL, max_reject=1.0).rejects[0].unit == "u06"
+    group = groups_of(built, "u06") | {e["group"] for e in built.events("group") if "u06" in e["units"]}
+    built.unit("u06", "x xxxx xx xxx")
+    summary, groups = run_again(built)
+    assert groups == group and summary.rejects == []
+
+
+def test_a_run_that_was_given_up_between_catalog_and_removal_ends_well(built: Toy) -> None:
+    """Units are gone; the run dies at the first file that it removes. The next one must not say `nothing to do`."""
+    lone = next(s for s in Catalog.read(built.out).shards if len(s.units) == 1 and s.split == "train")
+    (built.raw / f"{lone.units[0]}.txt").unlink()
+    unlink = Path.unlink
+
+    def once(path: Path, missing_ok: bool = False) -> None:
+        unlink(path, missing_ok=missing_ok)
+        if path.name.startswith("numbers-"):
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "unlink", once)
+        with pytest.raises(KeyboardInterrupt):
+            built.run(**SMALL)
+    run_again(built)
+
+
+def test_other_labels_are_another_recipe_of_the_same_name_and_refused(built: Toy) -> None:
+    recipe = load_recipe("toy")
+    table = recipe.tables["numbers"]
+    fewer = replace(recipe, tables={"numbers": replace(table, labels=table.labels[:1])})
+    before = built.hashes()
+    with pytest.raises(Exception, match="another schema in table numbers"):
+        built.run(recipe=fewer, **SMALL)
+    assert built.hashes() == before
