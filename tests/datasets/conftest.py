@@ -1,5 +1,6 @@
 """A small data set of two tables with every codec and storage, built once and copied for tests that damage it."""
 
+import copy
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -137,7 +138,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> ToySet:
 def toy(built: ToySet, tmp_path: Path) -> ToySet:
     """A copy of the data set for this test alone."""
     shutil.copytree(built.root, tmp_path / "set")
-    return replace(built, root=tmp_path / "set")
+    return ToySet(tmp_path / "set", copy.deepcopy(built.values), copy.deepcopy(built.scalars))
 
 
 @pytest.fixture(scope="session")

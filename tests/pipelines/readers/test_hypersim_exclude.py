@@ -13,12 +13,14 @@ real = pytest.mark.skipif(not SAMPLES.is_dir(), reason="the Hypersim sample is n
 
 
 def test_known_bad_entries_that_are_on_by_default():
-    """Trap (#22): public frames with broken renderings, without depth or without labels."""
+    """Trap (#22): public frames with broken renderings or without depth; those without labels only on request."""
     known = load_exclusions(None, None)
     for scene, camera in [("ai_003_001", "cam_00"), ("ai_004_009", "cam_01"), ("ai_038_007", "cam_05")]:
         assert "broken rendering" in known.reason(scene, camera, 17)
     assert "no depth" in known.reason("ai_013_001", "cam_00", 0)
-    assert "no semantic labels" in known.reason("ai_023_004", "cam_01", 0)
+    assert known.reason("ai_023_004", "cam_01", 0) is None
+    labelled = load_exclusions(None, ["default", "no_labels"])
+    assert "no semantic labels" in labelled.reason("ai_023_004", "cam_01", 0)
     assert "odd_depth" in known.reason("ai_038_006", "cam_00", 4)
     for frame in [("ai_003_001", "cam_01", 0), ("ai_038_006", "cam_00", 5), ("ai_012_007", "cam_00", 0)]:
         assert known.reason(*frame) is None

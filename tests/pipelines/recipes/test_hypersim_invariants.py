@@ -77,7 +77,9 @@ def test_i6_semantic_classes(records: list[Record], demo: Path) -> None:
     for record in records:
         classes = set(np.unique(record["semantic"]).tolist())
         assert classes <= {-1, *range(1, 41)} and 2 in classes | {2}
-        np.testing.assert_array_equal(record["semantic"], nearest(raw_array(demo, record, "semantic"), record["semantic"].shape))
+        np.testing.assert_array_equal(
+            record["semantic"], nearest(raw_array(demo, record, "semantic"), record["semantic"].shape)
+        )
         instances = nearest(raw_array(demo, record, "semantic_instance"), record["instance"].shape)
         np.testing.assert_array_equal(record["instance"], instances)
 

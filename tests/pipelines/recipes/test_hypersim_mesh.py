@@ -12,8 +12,9 @@ from tessera.datasets.flags import PixelFlag, has_flag
 from tessera.datasets.octree import leaf_centres, unpack
 from tessera.pipelines.native import import_open3d
 
-from .conftest import one_surface, raw_array
+from .conftest import raw_array
 
+RAW = (192, 256)
 SCENES = ("ai_900_001", "ai_900_002", "ai_900_003", "ai_900_004")
 
 
@@ -27,13 +28,32 @@ class Oracle:
         self.scene = self.o3d.t.geometry.RaycastingScene()
         self.scene.add_triangles(self.o3d.core.Tensor(self.vertices), self.o3d.core.Tensor(self.faces))
 
-    def cast(self, record: Record) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Distance (h, w), world normals (h, w, 3) and face ids of a record's own rays."""
-        pose = record["world_from_camera"]
-        rays = pixel_rays(record["intrinsics"], *record["distance"].shape) @ pose[:3, :3].T
+    def cast(self, record: Record, size: tuple[int, int] | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Distance (h, w), world normals (h, w, 3) and face ids of a record's own rays, or of its camera at a size."""
+        pose, own = record["world_from_camera"], record["distance"].shape
+        height, width = size or own
+        intrinsics = np.diag([width / own[1], height / own[0], 1]) @ record["intrinsics"]
+        rays = pixel_rays(intrinsics, height, width) @ pose[:3, :3].T
         both = np.concatenate([np.broadcast_to(pose[:3, 3], rays.shape), rays], axis=-1).astype(np.float32)
         hit = self.scene.cast_rays(self.o3d.core.Tensor(both))
         return hit["t_hit"].numpy(), hit["primitive_normals"].numpy(), hit["primitive_ids"].numpy()
+
+    def one_face(self, record: Record) -> np.ndarray:
+        """Pixels (h, w) all of whose raw pixels, and those of their four neighbours, see one and the same triangle.
+
+        Elsewhere a smaller picture has to choose one of several surfaces, and the exact ray may choose another.
+        """
+        height, width = record["distance"].shape
+        scale = RAW[0] // height
+        faces = self.cast(record, RAW)[2]
+        blocks = faces.reshape(height, scale, width, scale)
+        low, same = blocks.min(axis=(1, 3)), blocks.min(axis=(1, 3)) == blocks.max(axis=(1, 3))
+        alike = same.copy()
+        for axis in (0, 1):
+            for shift in (-1, 1):
+                alike &= np.roll(same, shift, axis) & (np.roll(low, shift, axis) == low)
+        alike[[0, -1]] = alike[:, [0, -1]] = False
+        return alike
 
     def distance_to(self, points: np.ndarray) -> np.ndarray:
         return self.scene.compute_distance(self.o3d.core.Tensor(points.astype(np.float32))).numpy()
@@ -44,23 +64,24 @@ def oracles(demo: Path) -> dict[str, Oracle]:
     return {scene: Oracle(demo / "exact_meshes" / f"{scene}.npz") for scene in SCENES}
 
 
-def smooth(record: Record, demo: Path) -> np.ndarray:
-    """Pixels that are measured, on one surface and away from any boundary."""
+def smooth(record: Record) -> np.ndarray:
+    """Pixels that are measured and away from any boundary."""
     flags = record["flags"]
     edge = has_flag(flags, PixelFlag.BOUNDARY) | has_flag(flags, PixelFlag.BOUNDARY_IGNORE)
-    return has_flag(flags, PixelFlag.VALID) & ~edge & one_surface(demo, record)
+    return has_flag(flags, PixelFlag.VALID) & ~edge
 
 
-def test_distance_is_that_of_the_exact_mesh(dataset: Dataset, oracles: dict[str, Oracle], demo: Path) -> None:
-    """Raw and stored float16 each round by up to 2^-11; nothing else may be lost, at either size."""
+def test_distance_is_that_of_the_exact_mesh(dataset: Dataset, oracles: dict[str, Oracle]) -> None:
+    """Raw and stored float16 each round by up to 2^-11; on flat parts nothing else may be lost, at either size."""
     for record in dataset.table("frames"):
         exact, _, _ = oracles[record.unit].cast(record)
-        inside = smooth(record, demo) & np.isfinite(exact)
-        error = np.abs(record["distance"][inside].astype(float) / exact[inside] - 1)
-        assert inside.mean() > 0.4
-        coarse = record["distance"].shape != (192, 256)  # bends within one object, over pixels of some centimetres
-        assert np.quantile(error, 0.99) < (2**-8 if coarse else 2**-10), record.key
-        assert np.median(error) < 2**-11, record.key
+        flat = oracles[record.unit].one_face(record) & smooth(record)
+        error = np.abs(record["distance"].astype(float) / exact - 1)
+        assert flat.mean() > 0.2
+        assert np.quantile(error[flat], 0.999) < 2**-10, record.key
+        assert np.median(error[smooth(record)]) < 2**-11, record.key
+        if record["distance"].shape == RAW:  # curved and small parts, too
+            assert np.quantile(error[smooth(record)], 0.99) < 2**-10, record.key
 
 
 def test_nearest_distance_would_be_worse_at_half_size(dataset: Dataset, oracles: dict[str, Oracle], demo: Path) -> None:
@@ -70,29 +91,27 @@ def test_nearest_distance_would_be_worse_at_half_size(dataset: Dataset, oracles:
         pytest.skip("the raw size: nothing is resampled")
     raw = raw_array(demo, record, "depth_meters")[::2, ::2].astype(float)
     exact, _, _ = oracles[record.unit].cast(record)
-    inside = smooth(record, demo) & np.isfinite(exact) & np.isfinite(raw)
+    inside = smooth(record) & np.isfinite(exact) & np.isfinite(raw)
     nearest = np.abs(raw / exact - 1)[inside]
     ours = np.abs(record["distance"].astype(float) / exact - 1)[inside]
     assert np.quantile(ours, 0.9) < np.quantile(nearest, 0.9) / 4
 
 
-def test_normals_are_those_of_the_exact_mesh(dataset: Dataset, oracles: dict[str, Oracle], demo: Path) -> None:
+def test_normals_are_those_of_the_exact_mesh(dataset: Dataset, oracles: dict[str, Oracle]) -> None:
     for record in dataset.table("frames"):
         exact, normal, _ = oracles[record.unit].cast(record)
-        inside = smooth(record, demo) & np.isfinite(exact) & has_flag(record["flags"], PixelFlag.NORMAL_VALID)
+        inside = smooth(record) & np.isfinite(exact) & has_flag(record["flags"], PixelFlag.NORMAL_VALID)
         ours = record["normal"] @ record["world_from_camera"][:3, :3].T.astype(np.float32)
         rays = pixel_rays(record["intrinsics"], *exact.shape)
         assert ((record["normal"] * rays).sum(axis=-1)[inside] <= 1e-3).all()  # facing the camera
-        plain = inside.copy()  # where the nearest raw pixel, up to half a pixel away, sees the same flat surface
-        for axis in (0, 1):
-            for shift in (-1, 1):
-                plain &= (np.roll(normal, shift, axis) * normal).sum(axis=-1) > 0.99999
-        assert plain.mean() > 0.3
-        angle = np.degrees(np.arccos(np.clip(np.abs((ours * normal).sum(axis=-1)[plain]), 0, 1)))
-        assert np.quantile(angle, 0.99) < 0.1, record.key
+        angle = np.degrees(np.arccos(np.clip(np.abs((ours * normal).sum(axis=-1)), 0, 1)))
+        flat = inside & oracles[record.unit].one_face(record)
+        assert angle[flat].max() < 0.1, record.key
+        if record["distance"].shape == RAW:
+            assert np.quantile(angle[inside], 0.98) < 0.1, record.key
 
 
-def test_octree_leaves_lie_on_the_exact_mesh(dataset: Dataset, oracles: dict[str, Oracle], demo: Path) -> None:
+def test_octree_leaves_lie_on_the_exact_mesh(dataset: Dataset, oracles: dict[str, Oracle]) -> None:
     for record in dataset.table("frames"):
         cube = record["cube"]
         structure = unpack(np.ascontiguousarray(record["octree_split"]), 7, 4)
@@ -124,22 +143,28 @@ def test_octree_features_are_means_of_their_points(dataset: Dataset) -> None:
                 assert cosine > np.cos(np.radians(0.3))
 
 
-def test_boundaries_are_where_the_exact_depth_breaks(dataset: Dataset, oracles: dict[str, Oracle], demo: Path) -> None:
-    """Where four exact neighbours differ by more than a third there is a boundary pixel; on one face there is none."""
+def test_boundaries_are_where_the_exact_depth_breaks(dataset: Dataset, oracles: dict[str, Oracle]) -> None:
+    """Where the right neighbour is half as far again there is a boundary, near side left; on one triangle there is none."""
+    marked, occluder = [], []
     for record in dataset.table("frames"):
-        exact, _, faces = oracles[record.unit].cast(record)
+        exact, _, _ = oracles[record.unit].cast(record)
         flags = record["flags"]
         found, ignored = has_flag(flags, PixelFlag.BOUNDARY), has_flag(flags, PixelFlag.BOUNDARY_IGNORE)
-        one_face = one_surface(demo, record)
-        for axis in (0, 1):
-            for shift in (-1, 1):
-                one_face &= np.roll(faces, shift, axis) == faces
-        one_face[[0, -1]] = one_face[:, [0, -1]] = False
-        assert (found & one_face).sum() <= 1, record.key  # one: the corner of a cell whose other corner is an edge
+        assert not (found & oracles[record.unit].one_face(record)).any(), record.key
         left, right = exact[:, :-1], exact[:, 1:]
-        step = (right > 1.5 * left) & np.isfinite(right) & ~ignored[:, :-1] & ~ignored[:, 1:]
-        near, far = found[:, :-1][step], found[:, 1:][step]
-        if step.sum() > 20:
-            assert (near | far).mean() > 0.95
-            occluder = has_flag(flags, PixelFlag.OCCLUDER)[:, :-1][step & found[:, :-1]]
-            assert occluder.mean() > 0.9
+        agree = np.abs(record["distance"].astype(float) / exact - 1) < 0.02  # both chose the same surface
+        step = (
+            agree[:, :-1]
+            & agree[:, 1:]
+            & (right > 1.5 * left)
+            & np.isfinite(right)
+            & ~ignored[:, :-1]
+            & ~ignored[:, 1:]
+        )
+        marked.append((found[:, :-1] | found[:, 1:])[step])
+        around = np.min([np.roll(exact, shift, axis) for axis in (0, 1) for shift in (-1, 1)], axis=0)
+        front = (exact < 1.02 * around)[:, :-1]  # not itself behind another neighbour
+        occluder.append(has_flag(flags, PixelFlag.OCCLUDER)[:, :-1][step & found[:, :-1] & front])
+    assert np.concatenate(marked).size > 300
+    assert np.concatenate(marked).mean() > 0.97
+    assert np.concatenate(occluder).mean() > 0.97
