@@ -26,7 +26,7 @@ def write_page(record: Record, path: Path) -> None:
     valid = np.flatnonzero(np.isfinite(distance))
     valid = valid[:: max(1, len(valid) // MOST_POINTS)]
     x, y, z = points.reshape(-1, 3)[valid].round(3).T
-    colour = "gray"
+    colour: str | list[str] = "gray"
     if "image" in record:
         colour = [f"rgb({r},{g},{b})" for r, g, b in record["image"].reshape(-1, 3)[valid]]
     figure = go.Figure(go.Scatter3d(x=x, y=y, z=z, mode="markers", marker={"size": 1.5, "color": colour}))

@@ -1,6 +1,6 @@
 """Hypersim: indoor scenes with tone-mapped and HDR images, distance, normals, boundaries and octrees per frame."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -72,7 +72,7 @@ def record_bytes(options: HypersimOptions) -> int:
     return int(8192 + height * width * sum(sizes[name] for name in on))
 
 
-def dimensions(options: HypersimOptions) -> Mapping[str, int | None]:
+def dimensions(options: HypersimOptions) -> dict[str, int | None]:
     """Sizes of the records."""
     height, width = parse_size(options.size)
     return {"height": height, "width": width, "octree_bytes": None, "leaves": None}

@@ -268,7 +268,10 @@ class SceneReader:
         raw = [self._array(camera, frame, name) for name in INTRINSIC]
         with self.files.stages("resample"):
             known = [sanitise(array)[0] for array in raw if array is not None]
-            return resample_intrinsic(*known, self.view.size) if len(known) == len(raw) else None
+            if len(known) < len(raw):
+                return None
+            albedo, illumination, residual = known
+            return resample_intrinsic(albedo, illumination, residual, self.view.size)
 
     def _ids(self, camera: str, frame: int, modality: str, dtype: type[np.integer]) -> NDArray | None:
         raw = self._array(camera, frame, modality) if self.view.semantic else None

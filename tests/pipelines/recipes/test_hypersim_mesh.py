@@ -144,7 +144,7 @@ def test_octree_features_are_means_of_their_points(dataset: Dataset) -> None:
 
 
 def test_boundaries_are_where_the_exact_depth_breaks(dataset: Dataset, oracles: dict[str, Oracle]) -> None:
-    """Where the right neighbour is half as far again there is a boundary, near side left; on one triangle there is none."""
+    """Where the right neighbour is half as far again there is a boundary, near side left; on one triangle none."""
     marked, occluder = [], []
     for record in dataset.table("frames"):
         exact, _, _ = oracles[record.unit].cast(record)
