@@ -5,7 +5,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-
 from tessera.datasets import Dataset, Record
 from tessera.pipelines.demo.hypersim import generate
 from tessera.pipelines.discover import load_recipe

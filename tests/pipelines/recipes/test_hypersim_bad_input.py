@@ -10,7 +10,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-
 from tessera.datasets import Dataset, RawDataError, UsageError
 from tessera.datasets.flags import PixelFlag, has_flag
 from tessera.pipelines.discover import load_recipe

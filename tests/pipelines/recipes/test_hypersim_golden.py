@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy._core._multiarray_umath import __cpu_features__
-
 from tessera.datasets import Rounded
 from tessera.datasets.camera import pixel_rays
 from tessera.datasets.members import encode_record

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from tessera.datasets import Dataset, Record
 from tessera.datasets.camera import project, transform, unproject
 from tessera.datasets.flags import PixelFlag, has_flag

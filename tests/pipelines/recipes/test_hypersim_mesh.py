@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from tessera.datasets import Dataset, Record
 from tessera.datasets.camera import pixel_rays
 from tessera.datasets.flags import PixelFlag, has_flag

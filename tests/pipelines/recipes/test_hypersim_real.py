@@ -5,7 +5,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-
 from tessera.datasets import Dataset, Record
 from tessera.datasets.camera import planar_depth, project, transform, unproject
 from tessera.datasets.flags import PixelFlag, has_flag
