@@ -71,10 +71,9 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader of our output has gone; nothing is wrong
         return 0
+    except OSError as error:
+        print(f"tessera {verb}: {type(error).__name__}: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print(f"tessera {verb}: interrupted; the same command goes on from here", file=sys.stderr)
         return 130
-
-
-if __name__ == "__main__":
-    main()

@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
     console = Console(stderr=True)
     if raw is None:
         raw = make_demo(recipe, Path("raw") / f"{recipe.name}_demo", console)
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # not SIGINT's own: a shell's `&` has that ignored
     if settings.plan:
         print_plan(recipe, options, raw, settings, Console())
         return 0

@@ -92,8 +92,12 @@ class Catalog:
             write_file(path, data, run)
 
     @staticmethod
-    def read(root: Path) -> "Catalog":
+    def read(root: Path, *, scan: bool = True) -> "Catalog":
         """The catalog of the data set at `root`; one still building lists the shards committed so far.
+
+        Args:
+            root: folder of the data set.
+            scan: False leaves the shard list of a data set that is still building as it was written.
 
         Raises:
             FormatError: there is none, it is damaged, or newer than this code.
@@ -115,7 +119,7 @@ class Catalog:
             raise FormatError(f"{path}: damaged ({type(error).__name__}: {error}); make it again") from error
         except FormatError as error:
             raise FormatError(f"{path}: {error}") from error
-        return catalog if catalog.state == "complete" else replace(catalog, shards=scan_shards(root, catalog))
+        return replace(catalog, shards=scan_shards(root, catalog)) if scan and catalog.state != "complete" else catalog
 
     def _check_names(self) -> None:
         """Refuse names and paths that lead out of the data set's folder, and shards of unknown tables and splits."""
@@ -164,17 +168,21 @@ def index_paths(root: Path, split: str, table: str) -> list[Path]:
 
 
 def scan_shards(root: Path, catalog: Catalog) -> tuple[ShardEntry, ...]:
-    """Entries of every shard committed at `root`, read from the indexes' footers.
+    """Entries of every shard committed at `root`, read from the indexes' footers; groups with all their parts only.
 
     Raises:
         FormatError: an index is damaged, newer than this code, or not that of the shard it lies beside.
     """
-    entries = []
+    entries: list[ShardEntry] = []
     for split in catalog.groups:
         for table in catalog.tables:
+            found: dict[int, list[ShardEntry]] = {}
+            parts: dict[int, int] = {}
             for path in index_paths(root, split, table):
                 facts = read_facts(path)
                 if (facts.split, facts.table) != (split, table) or facts.tar not in (None, f"{path.stem}.tar"):
                     raise FormatError(f"{path}: the index of {facts.split}/{facts.tar}; was it moved? Put it back")
-                entries.append(shard_entry(root, path, facts))
+                found.setdefault(facts.group, []).append(shard_entry(root, path, facts))
+                parts[facts.group] = facts.parts
+            entries += [entry for group, members in found.items() if len(members) == parts[group] for entry in members]
     return tuple(entries)

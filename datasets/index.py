@@ -102,7 +102,7 @@ def _scalars(schema: Schema, scalars: Mapping[str, Any]) -> dict[str, Any]:
         raise SchemaError(f"column {unknown[0]!r} is not in the schema")
     for name, kind in wanted.items():
         value = scalars.get(name)
-        mismatch = value is not None and (not isinstance(value, kind) or (kind is int and isinstance(value, bool)))
+        mismatch = value is not None and (not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool))
         if name not in scalars or mismatch:
             raise SchemaError(f"column {name!r}: got {value!r}, the schema says {getattr(kind, '__name__', 'number')}")
         try:

@@ -118,7 +118,7 @@ def encode_record(schema: Schema, key: str, values: Mapping[str, Any]) -> Encode
         Tar bytes (members sorted by name), places relative to their start.
 
     Raises:
-        SchemaError: unknown or missing field, wrong dtype or shape; the message names the field.
+        SchemaError: unknown or missing field, wrong dtype or shape (the message names the field), or none at all.
     """
     unknown = sorted(set(values) - set(schema.by_name))
     if unknown:
@@ -143,6 +143,8 @@ def encode_record(schema: Schema, key: str, values: Mapping[str, Any]) -> Encode
         members[f"{entry.name}.{CODECS[entry.codec].suffix}"] = data, {entry.name: (header, len(data) - header)}
     if small:
         members[LABELS] = _labels(small)
+    if not members:
+        raise SchemaError("the record has no field at all: the tar could not show that it is there")
     parts, places, at = [], {}, 0
     for suffix, (data, spans) in sorted(members.items()):
         for name, (offset, size) in spans.items():

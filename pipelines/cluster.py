@@ -2,6 +2,7 @@
 
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,7 +16,7 @@ from ..datasets.errors import TesseraError
 from .group import GroupResult, GroupTask, build_group
 from .limits import guard_import_path, process_time_limit, use_one_thread
 from .recipe import Reject
-from .status import read_standing
+from .status import read_opened, read_standing
 
 POLL_SECONDS = 0.5
 
@@ -25,6 +26,7 @@ class Failure:
     """An error that ends the run, sent back as a value so that its text arrives as it was."""
 
     message: str
+    traceback: str
 
 
 @dataclass
@@ -41,7 +43,8 @@ def _worker(task: GroupTask) -> GroupResult | Failure:
     try:
         return build_group(task, limit)
     except (TesseraError, OSError) as error:
-        return Failure(str(error) if isinstance(error, TesseraError) else f"{type(error).__name__}: {error}")
+        text = str(error) if isinstance(error, TesseraError) else f"{type(error).__name__}: {error}"
+        return Failure(text, traceback.format_exc())
 
 
 def _versions() -> dict[str, str]:
@@ -60,16 +63,20 @@ def start_ray(workers: int, address: str | None) -> int:
     """Start a local Ray with `workers` CPUs, or join a cluster and compare versions; returns the tasks run at once.
 
     Raises:
-        TesseraError: a node of the cluster runs other versions, which would give other bytes.
+        TesseraError: Ray cannot be started or joined, or a node of the cluster runs other versions, which would give
+            other bytes.
     """
     os.environ["RAY_task_oom_retries"] = "0"  # noqa: SIM112 (Ray's spelling); ours are counted and logged
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     common: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
+    local: dict[str, Any] = {"num_cpus": workers, "include_dashboard": False}
+    try:
+        ray.init(address=address or "local", **common, **({} if address else local))
+    except Exception as error:  # Ray's own are of many kinds
+        what = f"--ray-address {address}: this cluster cannot be joined" if address else "Ray cannot be started"
+        raise TesseraError(f"{what} ({type(error).__name__}: {error}); --workers 0 does without") from error
     if address:
-        ray.init(address=address, **common)
         _compare_versions()
-    else:
-        ray.init(num_cpus=workers, include_dashboard=False, address="local", **common)
     return int(ray.cluster_resources().get("CPU", 1))
 
 
@@ -122,7 +129,9 @@ def run_ray(
                 waiting.append(_after_crash(flight, error, retries))
                 continue
             if isinstance(result, Failure):
-                raise TesseraError(result.message)
+                failure = TesseraError(result.message)
+                failure.add_note(result.traceback)
+                raise failure
             result.retries += flight.task.attempt - 1
             yield flight.task, result
 
@@ -131,10 +140,10 @@ def _after_crash(flight: _Flight, error: Exception, retries: int) -> _Flight:
     """The group's next attempt, without a unit that has used up its own."""
     task = replace(flight.task, attempt=flight.task.attempt + 1)
     standing = read_standing(flight.task.status_path)
-    traceback = flight.task.status_path.with_suffix(".timeout")
-    hung = traceback.exists() and traceback.stat().st_size > 0
+    trace = flight.task.status_path.with_suffix(".timeout")
+    hung = trace.exists() and trace.stat().st_size > 0
     flight.task.status_path.unlink(missing_ok=True)
-    if not standing.unit or standing.stage == "commit":
+    if not standing.unit or standing.stage == "commit" or standing.unit in task.keep:
         flight.lost += 1  # the node or the worker died outside any unit
         if flight.lost > 3:
             raise TesseraError(f"{task.name}: its worker died {flight.lost} times outside any unit: {error}") from error
@@ -142,11 +151,12 @@ def _after_crash(flight: _Flight, error: Exception, retries: int) -> _Flight:
     strikes = flight.strikes.get(standing.unit, 0) + 1
     flight.strikes[standing.unit] = strikes
     if hung:
-        traceback.rename(traceback.with_name(f"{task.name}-{standing.unit}.hung.txt"))
+        trace.rename(trace.with_name(f"{task.name}-{standing.unit}.hung.txt"))
     if hung or strikes > retries:
         text = f"took longer than --unit-timeout {task.unit_timeout:g}" if hung else _cause(error)
         reject = Reject(standing.unit, "", standing.unit, standing.stage, text)
-        task = replace(task, skip={**task.skip, standing.unit: reject})
+        opened = {**task.opened, standing.unit: read_opened(task.status_path)}
+        task = replace(task, skip={**task.skip, standing.unit: reject}, opened=opened)
     return replace(flight, task=task)
 
 

@@ -5,7 +5,7 @@ import re
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,8 @@ from .discover import load_recipe
 from .fingerprint import REJECTED, fingerprint
 from .limits import UnitTimeout
 from .notes import GroupNote, UnitNote, note_path, read_note, write_note
-from .previous import copy_records
-from .rawfiles import RawFiles, note_file
+from .previous import copy_records, intact
+from .rawfiles import FileNote, RawFiles, note_file
 from .recipe import Recipe, Reject, Sample, Unit
 from .status import StatusFile
 
@@ -31,8 +31,9 @@ class GroupTask:
     """What a worker needs to build one group; small, for it travels through Ray.
 
     `options` are the values of the recipe's options (its class may not be importable where the task is unpickled).
-    `skip` holds the rejects of units that crashed or hung before; `keep` names units whose records are copied from
-    the group's shards of an earlier run, with their fingerprints.
+    `skip` holds the rejects of units that crashed or hung before, `opened` the raw files that these had opened;
+    `keep` names units whose records are copied from the group's shards of an earlier run where these are intact, with
+    their fingerprints.
     """
 
     recipe: str
@@ -50,6 +51,7 @@ class GroupTask:
     strict: bool = False
     attempt: int = 1
     skip: Mapping[str, Reject] = field(default_factory=dict)
+    opened: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     keep: Mapping[str, str] = field(default_factory=dict)
     lock_name: str = "lock"
 
@@ -83,22 +85,25 @@ class GroupResult:
     shards: list[ShardFacts] = field(default_factory=list)
 
 
-class StrictStop(TesseraError):
-    """A unit or record failed under `--strict`."""
+class StopRun(TesseraError):
+    """The run cannot go on: a unit or record failed under `--strict`, or OUT cannot be written."""
 
 
 class _Builder:
     """State of one group while it is built."""
 
     def __init__(self, task: GroupTask, limit: Limit, poll: Callable[[], None], status: StatusFile) -> None:
-        self.task, self.limit, self.poll, self.status = task, limit, poll, status
+        self.limit, self.poll, self.status = limit, poll, status
         self.recipe: Recipe = load_recipe(task.recipe)
         self.options = self.recipe.options(**task.options)
         self.schemas: dict[str, Schema] = self.recipe.schemas(self.options)
+        copies = bool(task.keep) and intact(task.out, task.split, list(self.schemas), task.group)
+        self.task = task if copies else replace(task, keep={})
         self.labels = {name: self.recipe.labels(name, self.options) for name in self.schemas}
         self.result = GroupResult()
         self.writers: dict[str, ShardWriter] = {}
         self.notes: dict[str, UnitNote] = {}
+        self.settled = 0
 
     def build(self) -> GroupResult:
         task, result = self.task, self.result
@@ -108,7 +113,11 @@ class _Builder:
                     task.out / task.split, table, task.split, task.group, schema, run=task.run, limit=task.shard_bytes
                 )
                 self.writers[table] = stack.enter_context(writer)
-            fingerprints = {unit.name: self.unit(unit) for unit in task.units}
+            fingerprints = {}
+            for unit in task.units:
+                fingerprints[unit.name] = self.unit(unit)
+                self.settled += len(unit.records)
+                self.status.set(settled=self.settled)
             self.check_lock()
             self.status.set(key="", stage="commit")
             rejects = [vars(reject) for reject in result.rejects]
@@ -142,15 +151,15 @@ class _Builder:
             self.result.rejects += copied.rejects
             return task.keep[unit.name]
         if unit.name in task.skip:
-            return self.failed(unit, task.skip[unit.name], None)
+            return self.failed(unit, task.skip[unit.name], {x: note_file(task.raw / x) for x in task.opened[unit.name]})
         for attempt in (1, 2):
-            files = RawFiles(task.raw)
+            files = RawFiles(task.raw, opened=self.status.opens)
             before = self.result.records, self.result.bytes, len(self.result.rejects)
             try:
                 with self.limit():
                     self.records(unit, files)
                 break
-            except (KeyboardInterrupt, StrictStop):
+            except (KeyboardInterrupt, StopRun):
                 raise
             except Exception as error:
                 self.undo(*before)
@@ -161,7 +170,7 @@ class _Builder:
                 ):
                     self.result.retries += 1  # a hiccup of disk or network, not of the data
                     continue
-                return self.failed(unit, self.reject(unit, "", error), files)
+                return self.failed(unit, self.reject(unit, "", error), files.notes)
         self.notes[unit.name] = UnitNote(task.specs[unit.name], dict(files.notes), False)
         return fingerprint(task.specs[unit.name], files.digest())
 
@@ -169,16 +178,18 @@ class _Builder:
         """Forget what a failed unit has given so far."""
         self.result.records, self.result.bytes = records, size
         del self.result.rejects[rejects:]
-        self.status.set(records=records, rejects=rejects)
+        self.status.set(settled=self.settled, rejects=rejects)
         for writer in self.writers.values():
             writer.rollback()
 
-    def failed(self, unit: Unit, reject: Reject, files: RawFiles | None) -> str:
+    def failed(self, unit: Unit, reject: Reject, files: Mapping[str, FileNote]) -> str:
         self.left_out(reject)
-        self.notes[unit.name] = UnitNote(self.task.specs[unit.name], dict(files.notes) if files else {}, True)
+        self.notes[unit.name] = UnitNote(self.task.specs[unit.name], dict(files), True)
         return f"{REJECTED}{self.task.specs[unit.name]}"
 
     def left_out(self, reject: Reject) -> None:
+        if self.task.strict:
+            raise StopRun(f"{reject.key or reject.unit} ({reject.path}): {reject.stage}: {reject.error}")
         self.result.rejects.append(reject)
         self.status.set(rejects=len(self.result.rejects))
 
@@ -186,9 +197,10 @@ class _Builder:
         """Every planned record of a unit becomes a record or a reject."""
         missing = dict.fromkeys(unit.records)
         self.result.rejects += unit.rejects
-        samples = self.recipe.read(unit, files, self.options)
+        samples = self.recipe.read(unit, files, self.options) if unit.records else iter(())
         while True:
-            self.status.set(stage="read")
+            self.status.set(stage="read", settled=self.settled + len(unit.records) - len(missing))
+            self.poll()
             with self.result.stages("read"):
                 sample = next(samples, None)
             if sample is None:
@@ -197,8 +209,6 @@ class _Builder:
                 raise TesseraError(f"the reader gave record {sample.key!r}, which was not planned or came twice")
             del missing[sample.key]
             if isinstance(sample, Reject):
-                if self.task.strict:
-                    raise StrictStop(f"{sample.key} ({sample.path}): {sample.stage}: {sample.error}")
                 self.left_out(sample)
             else:
                 self.sample(unit, sample)
@@ -222,22 +232,26 @@ class _Builder:
             self.status.set(stage="encode")
             scalars = {**sample.scalars, **{name: value for name, value in values.items() if name not in names}}
             fields = {name: value for name, value in values.items() if name in names}
-            self.result.bytes += writer.add(sample.key, fields, scalars)
-        except (KeyboardInterrupt, UnitTimeout, OSError):
+            self.result.bytes += self.write(writer, sample.key, fields, scalars)
+        except (KeyboardInterrupt, UnitTimeout, OSError, StopRun):
             raise
         except Exception as error:
             self.left_out(self.reject(unit, sample.key, error))
             return
         self.result.records += 1
-        self.status.set(records=self.result.records)
-        self.poll()
+
+    def write(self, writer: ShardWriter, key: str, fields: dict[str, Any], scalars: dict[str, Any]) -> int:
+        """Add one record to its shard; a full disk is no fault of the unit, as a file that cannot be read would be."""
+        try:
+            return writer.add(key, fields, scalars)
+        except OSError as error:
+            again = "the same command again goes on from here"
+            raise StopRun(f"--out {self.task.out}: {type(error).__name__}: {error}; {again}") from error
 
     def reject(self, unit: Unit, key: str, error: Exception) -> Reject:
         text = traceback.format_exc()
         self.result.tracebacks.append({"unit": unit.name, "key": key, "traceback": text})
         message = normalise(error, self.task.raw, self.task.out)
-        if self.task.strict:
-            raise StrictStop(f"{key or unit.name}: {self.status.standing.stage}: {message}") from error
         return Reject(unit.name, key, unit.name, self.status.standing.stage, message)
 
     def check_lock(self) -> None:
@@ -267,8 +281,7 @@ def build_group(task: GroupTask, limit: Limit, poll: Callable[[], None] = lambda
         poll: called after each record, for the progress of a run in this process.
 
     Raises:
-        StrictStop: something failed under `--strict`; nothing of the group is left.
-        OSError: OUT cannot be written.
+        StopRun, OSError: something failed under `--strict`, or OUT cannot be written; nothing of the group is left.
     """
     status = StatusFile(task.status_path)
     try:

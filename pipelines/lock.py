@@ -4,6 +4,7 @@ import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from ..datasets.errors import TesseraError
 
@@ -32,11 +33,17 @@ def lock_out(out: Path, run: str, part: tuple[int, int] | None) -> Iterator[None
         except BlockingIOError as error:
             what = "another run" if part is None else f"another run, or another part {part[0]}/{part[1]},"
             raise TesseraError(f"{out}: {what} is writing here; wait for it, or use another --out") from error
-        own.seek(0)
-        own.truncate()
-        own.write(run)
-        own.flush()
+        if part is not None:
+            _write(whole, "parts")  # a worker that outlived a whole run must not find its own id there
+        _write(own, run)
         yield
+
+
+def _write(stream: TextIO, text: str) -> None:
+    stream.seek(0)
+    stream.truncate()
+    stream.write(text)
+    stream.flush()
 
 
 @contextmanager

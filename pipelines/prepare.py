@@ -90,11 +90,15 @@ def prepare(recipe: Recipe, options: Any, raw: Path, settings: RunSettings, run:
         TesseraError: OUT holds another data set.
     """
     settings.check()
+    _check_options(options)
     out = settings.out if settings.out is not None else Path("out") / recipe.name
     check_folders(raw, out)
-    plan = select(recipe.plan(raw, options), settings)
+    try:
+        plan = select(recipe.plan(raw, options), settings)
+    except (OSError, ValueError) as error:
+        raise RawDataError(f"{raw}: cannot be planned ({type(error).__name__}: {error})") from error
     _check_names(plan)
-    old = Catalog.read(out) if (out / CATALOG).exists() else None
+    old = Catalog.read(out, scan=False) if (out / CATALOG).exists() else None
     catalog = _catalog(recipe, options, settings, plan, old)
     if old is not None:
         _check_same(out, old, catalog)
@@ -115,6 +119,13 @@ def prepare(recipe: Recipe, options: Any, raw: Path, settings: RunSettings, run:
     return Prepared(recipe, options, settings, raw, out.resolve(), plan, catalog, tasks)
 
 
+def _check_options(options: Any) -> None:
+    """Refuse numbers that no comparison finds equal, or that JSON cannot hold."""
+    for name, value in vars(options).items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UsageError(f"--{name.replace('_', '-')} {value}: a finite number is needed")
+
+
 def _check_names(plan: Plan) -> None:
     if not plan.units:
         raise RawDataError("the plan is empty: no unit in RAW is selected; " + "; ".join(plan.notes))
@@ -129,10 +140,9 @@ def _catalog(recipe: Recipe, options: Any, settings: RunSettings, plan: Plan, ol
     for unit in plan.units:
         totals[unit.split] = totals.get(unit.split, 0) + len(unit.records) * recipe.record_bytes(options)
     size = SMALL if sum(totals.values()) < SMALL_TOTAL else LARGE
+    size = old.shard_bytes if old is not None else size
     size = settings.shard_mb << 20 if settings.shard_mb else size
-    if old is not None:
-        size = old.shard_bytes
-    groups = {split: math.ceil(total / size) for split, total in sorted(totals.items())}
+    groups = {split: max(1, math.ceil(total / size)) for split, total in sorted(totals.items())}
     selection: Mapping[str, Any] = recipe.selection(options) | {"only": settings.only, "limit": settings.limit}
     return Catalog(
         name=recipe.name, recipe=recipe.name, state="building", labels=recipe.versions(options),
@@ -154,6 +164,8 @@ def _check_same(out: Path, old: Catalog, new: Catalog) -> None:
         raise TesseraError(f"{out} was made from another selection ({changed}); {how}")
     if old.seed != new.seed:
         raise TesseraError(f"{out} was made with --seed {old.seed}; {how}")
+    if old.shard_bytes != new.shard_bytes:
+        raise TesseraError(f"{out} was made with shards of {old.shard_bytes >> 20} MB (--shard-mb); {how}")
     for table, schema in new.tables.items():
         before = old.tables.get(table)
         if before is None or before.to_json() != schema.to_json():

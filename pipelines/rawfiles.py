@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -28,10 +29,15 @@ def note_file(path: Path) -> FileNote:
 
 
 class RawFiles:
-    """Files of one unit, by POSIX path relative to RAW; `notes` holds what was read and what was found absent."""
+    """Files of one unit, by POSIX path relative to RAW; `notes` holds what was read and what was found absent.
 
-    def __init__(self, root: Path, stages: Stages | None = None) -> None:
-        self.root = root.resolve()
+    `opened` is told each path before it is read.
+    """
+
+    def __init__(
+        self, root: Path, stages: Stages | None = None, opened: Callable[[str], None] = lambda path: None
+    ) -> None:
+        self.root, self.opened = root.resolve(), opened
         self.stages = stages if stages is not None else Stages()
         self.notes: dict[str, FileNote] = {}
 
@@ -43,6 +49,7 @@ class RawFiles:
             FileNotFoundError: it does not exist; the caller decides whether that is an error.
         """
         full = self._inside(path)
+        self.opened(path)
         try:
             with self.stages("read file"), full.open("rb") as stream:
                 state = os.fstat(stream.fileno())  # first: a change while we read is then seen by the next run

@@ -96,7 +96,7 @@ def _run_locked(prepared: Prepared, run: str, journal: Journal, console: Console
     summary = Summary(run, groups=len(prepared.tasks), units=len(prepared.plan.units))
     _sweep(prepared)
     tasks = _stale(prepared, _own_tasks(prepared))
-    state = Catalog.read(out).state if (out / CATALOG).exists() else None
+    state = Catalog.read(out, scan=False).state if (out / CATALOG).exists() else None
     if tasks or state != "complete" or not (out / REJECTS).exists() or _unplanned(prepared):
         check_room(out, sum(len(unit.records) for task in tasks for unit in task.units if unit.name not in task.keep)
                    * prepared.recipe.record_bytes(prepared.options))  # fmt: skip

@@ -16,7 +16,7 @@ def run_serial(
     array jobs and small data.
 
     Raises:
-        StrictStop, OSError: as `build_group`.
+        StopRun, OSError: as `build_group`.
     """
     use_one_thread()
     for task in tasks:

@@ -1,5 +1,6 @@
 """Options of a run that are the same for every recipe."""
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -72,8 +73,8 @@ class RunSettings:
         """
         self.parsed_part()
         for name in ("workers", "unit_timeout", "retries"):
-            if getattr(self, name) < 0:
-                raise UsageError(f"--{name.replace('_', '-')} cannot be negative")
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UsageError(f"--{name.replace('_', '-')} must be a finite number, and not negative")
         if self.limit is not None and self.limit < 1:
             raise UsageError("--limit: at least one record")
         if self.shard_mb is not None and self.shard_mb < 1:

@@ -6,14 +6,14 @@ from pathlib import Path
 
 from .fingerprint import REJECTED, fingerprint
 from .notes import GroupNote, note_path, read_note, unchanged
-from .previous import intact, whole_group
+from .previous import whole_group
 from .rawfiles import note_file, notes_digest
 from .recipe import Unit
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a group must be built, and which of its units can be copied (with their fingerprints)."""
+    """Whether a group must be built, and which of its units can be copied if its shards are intact: fingerprints."""
 
     fresh: bool
     keep: Mapping[str, str] = field(default_factory=dict)
@@ -51,7 +51,7 @@ def judge_group(
             good[unit.name] = expected
     if len(good) == len(units) == len(committed):
         return Verdict(True)
-    return Verdict(False, good if good and intact(out, split, tables, group) else {})
+    return Verdict(False, good)
 
 
 def rejected_units(out: Path, split: str, group: int, tables: list[str], unit: str) -> bool:

@@ -20,25 +20,50 @@ class Standing:
 
 
 class StatusFile:
-    """Writer of one group's standing. A memory map costs a microsecond an update and survives SIGKILL."""
+    """Writer of one group's standing. A memory map costs a microsecond an update and survives SIGKILL.
+
+    The raw files that the unit has opened stand beside it, one a line.
+    """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(bytes(SIZE))
         with path.open("r+b") as stream:
             self._map = mmap.mmap(stream.fileno(), SIZE)
+        self._opened = opened_path(path).open("w", buffering=1)
         self.standing = Standing()
 
     def set(self, **changes: str | int) -> None:
-        """Change and publish the standing."""
+        """Change and publish the standing; another unit has opened no file yet."""
+        if changes.get("unit", self.standing.unit) != self.standing.unit:
+            self._opened.seek(0)
+            self._opened.truncate()
         for name, value in changes.items():
             setattr(self.standing, name, value)
         text = json.dumps(vars(self.standing)).encode()[:SIZE]
         self._map[:SIZE] = text.ljust(SIZE, b"\0")
 
+    def opens(self, path: str) -> None:
+        """Note that the unit is about to read a raw file."""
+        self._opened.write(f"{path}\n")
+
     def close(self) -> None:
-        """Unmap the file; it stays on disk."""
+        """Unmap and close the files; they stay on disk."""
         self._map.close()
+        self._opened.close()
+
+
+def opened_path(status: Path) -> Path:
+    """Where the raw files are noted that the unit of a standing has opened."""
+    return status.with_suffix(".opened")
+
+
+def read_opened(status: Path) -> tuple[str, ...]:
+    """Raw files that the unit of a standing had opened; empty where none were noted."""
+    try:
+        return tuple(dict.fromkeys(opened_path(status).read_text().splitlines()))
+    except FileNotFoundError:
+        return ()
 
 
 def read_standing(path: Path) -> Standing:

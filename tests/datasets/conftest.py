@@ -1,15 +1,21 @@
 """A small data set of two tables with every codec and storage, built once and copied for tests that damage it."""
 
 import copy
+import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from tessera.datasets import Catalog, Column, Dataset, Field, Octahedral, Reference, Rounded, Schema, ShardWriter
 from tessera.datasets.catalog import scan_shards
+
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
 
 HEIGHT, WIDTH = 6, 8
 HW, HW3 = ("height", "width"), ("height", "width", 3)
@@ -122,6 +128,14 @@ class ToySet:
         writer.add(key, values, scalars)
         self.values.setdefault(table, {})[key] = values
         self.scalars.setdefault(table, {})[key] = scalars
+
+
+@pytest.fixture(autouse=True, scope="module")
+def unflushed() -> Iterator[None]:
+    """Nothing here survives a power cut anyway, and flushing takes most of a commit's time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: None)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -60,8 +60,11 @@ def test_parts_are_ordered_by_number_not_by_name(tmp_path):
     assert [path.stem for path in index_paths(tmp_path, "train", "t")] == names
 
 
-@pytest.mark.parametrize("name", ["frames-old.parquet", "frames-000000 (1).parquet", "frames-000000.seg.parquet",
-                                  ".frames-000000.parquet.run.tmp", "frames-1-2-3.parquet", "frames-.parquet"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    ["frames-old.parquet", "frames-000000 (1).parquet", "frames-000000.seg.parquet", "frames-1-2-3.parquet",
+     ".frames-000000.parquet.run.tmp", "frames-.parquet"],
+)  # fmt: skip
 def test_files_that_are_no_index_are_passed_over(toy, name):
     before = scan_shards(toy.root, Catalog.read(toy.root))
     (toy.root / "train" / name).write_bytes(b"something else")
@@ -70,7 +73,8 @@ def test_files_that_are_no_index_are_passed_over(toy, name):
 
 def test_a_data_set_that_is_building_lists_what_is_committed(toy):
     toy.catalog("building")
-    toy.index(group=0).unlink()
+    for path in (toy.root / "train").glob("frames-000000*.parquet"):
+        path.unlink()
     found = Catalog.read(toy.root)
     assert found.state == "building"
     listed = {entry.index for entry in found.shards}
@@ -192,3 +196,13 @@ def test_shards_of_unknown_tables_and_splits(toy):
         edited(toy, lambda values, change=change: values["shards"][0].update(change))
         with pytest.raises(FormatError, match="no table or split"):
             Catalog.read(toy.root)
+
+
+def test_a_damaged_index_of_a_set_still_building_does_not_block_the_next_run(toy):
+    """The same command has to be able to build that group again."""
+    catalog = replace(Catalog.read(toy), state="building")
+    catalog.write(toy, "run")
+    (toy / catalog.shards[0].index).write_bytes(b"PAR1 not really")
+    with pytest.raises(FormatError):
+        Catalog.read(toy)
+    assert Catalog.read(toy, scan=False).state == "building"

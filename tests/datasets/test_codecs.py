@@ -145,6 +145,12 @@ def test_other_sizes_than_the_bytes_hold_are_refused_before_memory_is_taken(code
     assert peak < 1 << 20
 
 
+@pytest.mark.parametrize("codec", ["npy", "blosc"])
+def test_sizes_whose_product_overflows_are_not_taken_for_empty(codec):
+    with pytest.raises(FormatError):
+        decoded(codec, encoded(codec, np.empty(0, np.uint8)), "uint8", (1 << 32, 1 << 32))
+
+
 def test_a_blosc_header_that_promises_more_than_the_schema_takes_no_memory():
     frame = bytearray(encoded("blosc", np.zeros(100, np.uint8)))
     frame[4:8] = (1 << 31).to_bytes(4, "little")

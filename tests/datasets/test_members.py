@@ -104,6 +104,14 @@ def test_checksum_blocks(size):
     assert len(expected) == -(-size // CHECKSUM_BLOCK)
 
 
+@pytest.mark.parametrize("size", [0, 1, 383, 384, 385, 512, 896])
+def test_members_are_padded_to_whole_blocks_and_no_further(size):
+    schema = Schema((Field("a", "uint8", ("n",), "npy"), Field("b", "json", (), "json")), {"n": None})
+    data = encode_record(schema, "k", {"a": np.ones(size, np.uint8), "b": 1}).data
+    assert list(members(data)) == ["k.a.npy", "k.b.json"]
+    assert len(data) == 512 + 512 * -(-(128 + size) // 512) + 1024
+
+
 TRIPLE = (
     Field("a", "float32", ("n", 3), "npy"),
     Field("b", "uint8", ("n",), "npz"),

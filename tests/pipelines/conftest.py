@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tessera.pipelines.discover import load_recipe
 from tessera.pipelines.run import Summary, run_recipe
 from tessera.pipelines.settings import RunSettings
@@ -73,16 +72,20 @@ class Toy:
         place = ["--raw", str(self.raw), "--out", str(out or self.out)]
         return [sys.executable, "-m", "tessera", "shards", self.name, *place, *options]
 
-    def start(self, *options: str, out: Path | None = None, **env: str) -> "subprocess.Popen[str]":
-        """Start the command in a process group of its own."""
+    def start(
+        self, *options: str, out: Path | None = None, cwd: Path | None = None, **env: str
+    ) -> "subprocess.Popen[str]":
+        """Start the command in a process group of its own, in the folder above RAW and OUT."""
         return subprocess.Popen(
-            self.command(*options, out=out), cwd=self.root, env={**os.environ, **env}, text=True,
+            self.command(*options, out=out), cwd=cwd or self.root, env={**os.environ, **env}, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
 
-    def call(self, *options: str, out: Path | None = None, **env: str) -> "subprocess.CompletedProcess[str]":
+    def call(
+        self, *options: str, out: Path | None = None, cwd: Path | None = None, **env: str
+    ) -> "subprocess.CompletedProcess[str]":
         """Run the command to its end."""
-        with self.start(*options, out=out, **env) as process:
+        with self.start(*options, out=out, cwd=cwd, **env) as process:
             stdout, stderr = process.communicate(timeout=120)
         return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 

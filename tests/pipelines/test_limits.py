@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 import pytest
-
 from tessera.pipelines.limits import THREAD_VARIABLES, UnitTimeout, guard_import_path, python_time_limit
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,7 +5,6 @@ import os
 from pathlib import Path
 
 import pytest
-
 from tessera.datasets import RawDataError
 from tessera.pipelines.notes import UnitNote, unchanged
 from tessera.pipelines.rawfiles import FileNote, RawFiles, note_file, notes_digest
@@ -23,7 +22,7 @@ def test_read_gives_content_and_notes_size_time_and_hash(tmp_path: Path) -> None
 
 def test_absent_file_is_noted_as_absent_and_counts_for_the_digest(tmp_path: Path) -> None:
     files = RawFiles(tmp_path)
-    with pytest.raises(FileNotFoundError, match="^gone"):
+    with pytest.raises(FileNotFoundError, match=r"^gone"):
         files.read("gone")
     absent = files.digest()
     assert files.notes["gone"] == FileNote(-1, 0, "") == note_file(tmp_path / "gone")

@@ -6,7 +6,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
 from tessera.datasets import FormatError, RawDataError
 from tessera.pipelines.group import normalise
 from tessera.pipelines.recipe import Reject
@@ -55,6 +54,7 @@ def test_messages_hold_no_path_of_this_machine_and_no_address(tmp_path: Path) ->
     raw, out = tmp_path / "raw", tmp_path / "out"
     error = ValueError(f"cannot read '{raw}/a/b.txt' into {out}/x with {object()!r}\nsecond line")
     assert normalise(error, raw, out) == "ValueError: cannot read 'a/b.txt' into x with <object object at 0x...>"
-    assert normalise(OSError(2, "No such folder", str(raw)), raw, out) == "FileNotFoundError: [Errno 2] No such folder: 'RAW'"
+    absent = OSError(2, "No such folder", str(raw))
+    assert normalise(absent, raw, out) == "FileNotFoundError: [Errno 2] No such folder: 'RAW'"
     assert normalise(RawDataError("a.txt: truncated"), raw, out) == "a.txt: truncated"
     assert normalise(KeyError(), raw, out) == "KeyError: no message"

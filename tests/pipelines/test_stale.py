@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
 from tessera.datasets import Catalog
 from tessera.pipelines.discover import load_recipe
 from tessera.pipelines.run import Summary

@@ -17,6 +17,8 @@ from .lights import Light, on_sphere
 from .stage import MISS, Tracer
 
 LIFT = 0.0025
+# Bounced light counts a lit spot at most so bright: the few texels beside a bulb would else speckle the walls.
+BRIGHTEST = 6.0
 BLOCK = 1 << 14
 # The plastic-number sequence: its first k points are well spread over the square for every k.
 SPREAD = single([0.7548776662, 0.5698402910])
@@ -122,9 +124,9 @@ def bounced(tracer: Tracer, mesh: Mesh, atlas: Atlas, spots: Texels, lit: Floats
         colour[k] = np.where(away[:, None], 0, albedo[face])
     light = np.zeros_like(lit)
     for _ in range(3):
-        gathered = np.zeros_like(lit)
+        gathered, sent = np.zeros_like(lit), np.minimum(lit + light, BRIGHTEST)
         for k in range(rays):
-            gathered += colour[k] * (lit + light)[source[k]]
+            gathered += colour[k] * sent[source[k]]
         light = gathered / rays
     return light
 

@@ -50,7 +50,7 @@ def _png_chunk(name: bytes, data: bytes | bytearray) -> bytes:
 
 
 def _png(picture: Bytes) -> bytes:
-    """An RGBA picture (H, W, 4) as PNG with differences to the row above, packed by libdeflate: faster than OpenCV's."""
+    """An RGBA picture (H, W, 4) as PNG: differences to the row above, packed by libdeflate (OpenCV is slower)."""
     height, width = picture.shape[:2]
     rows = picture.reshape(height, -1)
     lines = np.empty((height, 1 + 4 * width), np.uint8)

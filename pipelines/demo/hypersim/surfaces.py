@@ -59,11 +59,12 @@ def block(low: ArrayLike, high: ArrayLike, radius: float = 0.0, steps: int = 2) 
     Args:
         low: least corner.
         high: greatest corner.
-        radius: edge radius, at most half the smallest side; reduced to that where larger.
+        radius: edge radius; reduced to half the smallest side where larger, none where below 0.1 mm.
         steps: cells over half an edge's quarter circle.
     """
     lo, hi = np.asarray(low, float), np.asarray(high, float)
     radius = min(radius, 0.499 * float((hi - lo).min()))
+    radius = radius if radius >= 1e-4 else 0.0
     sides = []
     for axis in range(3):
         a, b = (axis + 1) % 3, (axis + 2) % 3
@@ -90,7 +91,7 @@ def revolve(profile: ArrayLike, segments: int = 32, at: ArrayLike = (0.0, 0.0, 0
         at: (3,) shift in metres.
     """
     line = np.asarray(profile, float)
-    tangent = np.gradient(line, axis=0)
+    tangent = np.gradient(line, axis=0, edge_order=2 if len(line) > 2 else 1)
     tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
     angle = np.linspace(0.0, 2 * np.pi, segments + 1)
     c, s = np.cos(angle), np.sin(angle)

@@ -55,7 +55,7 @@ def run_single(task: Callable[..., Result], *arguments: object) -> Result:
         return task(*arguments)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=4)
 def _prepared(index: int, seed: int) -> tuple[Room, Mesh, Tracer]:
     room = SCENES[index].build(np.random.default_rng([seed, index]))
     mesh = assemble(room.items)
@@ -66,11 +66,17 @@ def _light_file(job: Job, index: int) -> Path:
     return job.root / f".light_{index}.npy"
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=4)
 def _painter(job: Job, index: int) -> Painter:
     room, mesh, tracer = _prepared(index, job.seed)
     atlas = unfold(mesh, SCALES[job.scale].quality.fine)
     return Painter(mesh, tracer, room.sky, atlas, np.load(_light_file(job, index)))
+
+
+def forget() -> None:
+    """Frees the rooms that this process keeps from task to task."""
+    _painter.cache_clear()
+    _prepared.cache_clear()
 
 
 def light_scene(job: Job, index: int) -> str:

@@ -73,15 +73,17 @@ def _interest(mesh: Mesh, views: _Views) -> Array:
     return classes + 3.0 * (seen[:, WINDOW] >= 4) + np.minimum(depth, 4.0) - 100.0 * bad
 
 
-def _propose(room: Room, here: Array, target: Array, start: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Candidate positions and targets (C, 3), kept inside the room."""
+def _propose(room: Room, here: Array, target: Array, centre: Array, start: Array,
+             rng: np.random.Generator) -> tuple[Array, Array]:  # fmt: skip
+    """Candidate positions and targets (C, 3), kept inside the room; the first is the present pose, should none do."""
     limit = np.array([room.half[0] - 0.45, room.half[1] - 0.45])
     place = here + rng.uniform(-STEP, STEP, (CANDIDATES, 3))
     place[:, :2] = np.clip(place[:, :2], -limit, limit)
     place[:, 2] = np.clip(place[:, 2], start[2] - 0.25, start[2] + 0.25)
-    aim = target + rng.uniform(-TURN, TURN, (CANDIDATES, 3))
+    aim = centre + rng.uniform(-TURN, TURN, (CANDIDATES, 3))
     aim[:, :2] = np.clip(aim[:, :2], -limit, limit)
     aim[:, 2] = np.clip(aim[:, 2], 0.45, 1.35)
+    place[0], aim[0] = here, target
     return place, aim
 
 
@@ -104,14 +106,16 @@ def walk(tracer: Tracer, mesh: Mesh, room: Room, cam_from_uv: Array, camera: int
     here, places, targets = start, [start], [target]
     for frame in range(1, count):
         rng = np.random.default_rng([*seed, frame])
-        place, aim = _propose(room, here, (target + targets[0]) / 2, start, rng)
+        place, aim = _propose(room, here, target, (target + targets[0]) / 2, start, rng)
         turns = look_at(place, aim)
         views = _look(tracer, place, turns, grid)
         last = _look(tracer, here[None], look_at(here[None], target[None]), grid)
         overlap = _overlap(tracer, place, turns, uv_from_cam, last.points[0][last.face[0] != MISS])
         clear = tracer.clearance(place.astype(np.float32)) > CLEARANCE
         score = _interest(mesh, views) + 4.0 * np.minimum(overlap, 0.6) + rng.uniform(0.0, 3.0, CANDIDATES)
-        best = int(np.argmax(score - 50.0 * (overlap < 0.35) - 1000.0 * ~clear))
+        score -= 50.0 * (overlap < 0.35) + 1000.0 * ~clear
+        score[0] -= 20.0
+        best = int(np.argmax(score))
         here, target = place[best], aim[best]
         places.append(here)
         targets.append(target)

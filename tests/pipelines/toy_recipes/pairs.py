@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-
 from tessera.datasets import Column, Field, Reference
 from tessera.pipelines.rawfiles import RawFiles
 from tessera.pipelines.recipe import Label, LabelOptions, Plan, Recipe, Sample, TableSpec, Unit
@@ -42,8 +41,8 @@ RECIPE = Recipe(
                 Label(
                     "length",
                     1,
-                    lambda n, o: {"length": np.full(300, n, np.int64), "letters": n},
-                    (Field("length", "int64", (300,), "npy"),),
+                    lambda n, o: {"length": np.full(3000, n, np.int64), "letters": n},
+                    (Field("length", "int64", (3000,), "npy"),),
                     (Column("letters", "int64"),),
                 ),
             ),

@@ -16,11 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from tessera.datasets import Column, Field, RawDataError
 from tessera.pipelines.rawfiles import RawFiles
 from tessera.pipelines.recipe import Label, LabelOptions, Plan, Recipe, Reject, Sample, TableSpec, Unit
-
 
 SECONDS = float(os.environ.get("TOY_SECONDS", "0"))
 SQUARE = int(os.environ.get("TOY_SQUARE", "1"))

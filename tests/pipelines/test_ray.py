@@ -1,0 +1,160 @@
+"""Runs with Ray workers: the same bytes; and crashes, hangs and kills that cost one unit only.
+
+Each start of Ray takes seconds, so that each run here is asked many things.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from tessera.datasets import Dataset, TesseraError, verify
+from tessera.pipelines.cluster import _after_crash, _Flight, start_ray
+from tessera.pipelines.discover import load_recipe
+from tessera.pipelines.prepare import prepare
+from tessera.pipelines.recipe import Reject
+from tessera.pipelines.rejects import read_rejects
+from tessera.pipelines.settings import RunSettings
+from tessera.pipelines.status import StatusFile
+
+from .conftest import Toy
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_workers_give_the_same_bytes_and_find_hugging_faces_datasets(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Run where it is hardest: in the checkout's root, which the path names, too."""
+    monkeypatch.setenv("TOY_BYTES", "118000")
+    toy.fill(12)
+    toy.unit("u03", "x nan raise")
+    options = ("--shard-mb", "1", "--max-reject", "1")
+    done = toy.call("--workers", "2", *options, cwd=ROOT, PYTHONPATH=str(ROOT), TOY_IMPORT=str(tmp_path / "found"))
+    assert done.returncode == 0, done.stderr
+    assert "in 6 of 6 groups" in done.stdout and "44 records" in done.stdout
+    assert "Traceback" not in done.stderr and "WARNING" not in done.stderr
+    assert toy.hashes() == toy.fresh(shard_mb=1, max_reject=1.0)
+    found = (tmp_path / "found").read_text().splitlines()
+    assert len(found) == 12 and all("site-packages" in path for path in found), found
+    one = tmp_path / "one"
+    assert toy.run(one, workers=1, shard_mb=1, max_reject=1.0).built_groups == 6
+    assert toy.hashes() == {name: digest for name, digest in toy.fresh(shard_mb=1, max_reject=1.0).items()}
+
+
+CRASHES = {
+    "u02": ("hang", "took longer than --unit-timeout 3"),
+    "u04": ("segfault", "its worker process crashed"),
+    "u06": ("exit", "its worker process crashed"),
+    "u08": ("raise", "ValueError: the toy was told to raise"),
+    "u09": ("truncated", "u09.txt: truncated"),
+}
+
+
+def test_crashes_and_hangs_cost_their_unit_only(toy: Toy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TOY_BYTES", "118000")
+    monkeypatch.setenv("TOY_MARKER", str(tmp_path / "struck"))
+    toy.fill(12)
+    for unit, (word, _) in CRASHES.items():
+        toy.unit(unit, f"x {word} xx")
+    toy.unit("u11", "x once nan xx")
+    settings = {"shard_mb": 1, "max_reject": 1.0}
+    summary = toy.run(workers=2, unit_timeout=3.0, **settings)
+    expected = [Reject(unit, "", unit, "read", error) for unit, (_, error) in CRASHES.items()]
+    expected.append(Reject("u11", "u11-002", "u11", "encode", "field 'vector': 8 of 8 values are NaN or infinite"))
+    assert read_rejects(toy.out) == expected
+    assert sorted(summary.rejects, key=lambda reject: reject.unit) == expected
+    keys = set(Dataset(toy.out).table("numbers").keys())
+    good = {f"u{u:02d}-{i:03d}" for u in (0, 1, 3, 5, 7, 10) for i in range(4)}
+    assert keys == good | {"u11-000", "u11-001", "u11-003"}
+    assert summary.retries == 2 + 2 + 1 + 1  # segfault, exit: both attempts; hang: none again; once: one
+    assert (summary.status, summary.complete) == (0, True)
+    assert not list(toy.out.rglob("*.tmp")) and not [p for _, found in verify(toy.out) for p in found]
+    traces = list(toy.out.glob("runs/*/status/*.hung.txt"))
+    assert [path.name.split("-")[2] for path in traces] == ["u02.hung.txt"] and "toy.py" in traces[0].read_text()
+
+    assert toy.run(**settings).built_groups == 0, "crashed units are not tried again unasked"
+    words = {"u02": "x hung xx", "u04": "x mended xx"}
+    for unit, text in words.items():
+        toy.unit(unit, text)
+    mended = toy.run(**settings)  # an ordinary run sees that the files of crashed units have changed
+    assert mended.built_records - mended.reused_records == 6
+    for unit in ("u06", "u08", "u09"):
+        toy.unit(unit, "x yy zzz")
+    toy.run(retry_failed=True, **settings)
+    assert [reject.key for reject in read_rejects(toy.out)] == ["u11-002"]
+    assert toy.hashes() == toy.fresh(**settings)
+
+
+def test_strict_ends_the_run_at_a_crash(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOY_BYTES", "118000")
+    toy.fill(12)
+    toy.unit("u04", "x segfault xx")
+    done = toy.call("--workers", "2", "--strict", "--shard-mb", "1", "--retries", "0")
+    assert done.returncode == 1
+    assert done.stderr.strip() == "tessera shards: u04 (u04): read: its worker process crashed", done.stderr
+    assert not list(toy.out.rglob("*.tmp"))
+    assert not {p.with_suffix("") for p in toy.out.glob("*/*.tar")} ^ {
+        p.with_suffix("") for p in toy.out.glob("*/*.parquet")
+    }
+    assert "StopRun" in toy.events("failed")[0]["traceback"]
+    toy.unit("u04", "x yy zzz")
+    assert toy.run(shard_mb=1).complete and toy.hashes() == toy.fresh(shard_mb=1)
+
+
+@pytest.fixture
+def flight(toy: Toy) -> _Flight:
+    """The group of u01 and u02 in flight."""
+    toy.unit("u01", "x yy")
+    toy.unit("u02", "x yy")
+    recipe = load_recipe("toy")
+    (task,) = prepare(recipe, recipe.options(), toy.raw, RunSettings(out=toy.out), "run").tasks
+    return _Flight(task)
+
+
+def crash(flight: _Flight, unit: str = "u01", stage: str = "read", files: tuple[str, ...] = ()) -> _Flight:
+    """What follows when the group's worker dies while it works at `unit`."""
+    status = StatusFile(flight.task.status_path)
+    status.set(unit=unit, stage=stage)
+    for path in files:
+        status.opens(path)
+    status.close()
+    return _after_crash(flight, RuntimeError("died"), retries=1)
+
+
+def test_a_unit_is_given_up_after_its_second_crash(flight: _Flight) -> None:
+    flight = crash(flight)
+    assert (flight.task.attempt, flight.task.skip) == (2, {})
+    flight = crash(flight, "u02")
+    assert (flight.task.attempt, flight.task.skip) == (3, {})
+    flight = crash(flight, files=("u01.txt", "u01.plus", "u01.txt"))
+    assert flight.task.skip == {"u01": Reject("u01", "", "u01", "read", "its worker process crashed")}
+    assert flight.task.opened == {"u01": ("u01.txt", "u01.plus")}
+    assert set(crash(flight, "u02").task.skip) == {"u01", "u02"}
+
+
+def test_a_hung_unit_is_given_up_at_once(flight: _Flight) -> None:
+    trace = flight.task.status_path.with_suffix(".timeout")
+    trace.parent.mkdir(parents=True)
+    trace.write_text("Timeout (1:00:00)!")
+    flight = crash(flight, "u02", "square")
+    assert flight.task.skip["u02"] == Reject("u02", "", "u02", "square", "took longer than --unit-timeout 3600")
+    assert crash(flight, "u01").task.skip.keys() == {"u02"}, "the next crash is no hang"
+
+
+@pytest.mark.parametrize(("unit", "stage"), [("", ""), ("u02", "commit"), ("u01", "start")])
+def test_deaths_outside_a_units_work_are_no_units_fault_and_do_not_go_on_for_ever(
+    flight: _Flight, unit: str, stage: str
+) -> None:
+    if unit == "u01":  # it is only copied
+        flight.task = dataclasses.replace(flight.task, keep={"u01": "fingerprint"})
+    for _ in range(3):
+        flight = crash(flight, unit, stage)
+    assert flight.task.skip == {}
+    with pytest.raises(TesseraError, match=r"train-000000: its worker died 4 times outside any unit"):
+        crash(flight, unit, stage)
+
+
+def test_a_cluster_that_cannot_be_joined_is_named() -> None:
+    with pytest.raises(TesseraError, match=r"--ray-address nonsense: this cluster cannot be joined \(ValueError"):
+        start_ray(2, "nonsense")
