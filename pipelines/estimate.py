@@ -61,7 +61,8 @@ def estimate(recipe: Recipe, options: Any, raw: Path, settings: RunSettings) -> 
     if not sample.units:
         raise TesseraError(f"{raw}: no record is planned: no file of the selected units is there")
     with tempfile.TemporaryDirectory() as folder:
-        part = RunSettings(out=Path(folder) / "out", workers=0, quiet=True, seed=settings.seed, max_reject=1.0)
+        part = RunSettings(out=Path(folder) / "out", workers=0, quiet=True, seed=settings.seed, max_reject=1.0,
+                           unit_timeout=settings.unit_timeout)  # fmt: skip
         start = time.perf_counter()
         summary = run_recipe(_with_plan(recipe, sample), options, raw, part)
         seconds = time.perf_counter() - start - summary.setup_seconds

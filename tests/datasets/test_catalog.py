@@ -200,9 +200,9 @@ def test_shards_of_unknown_tables_and_splits(toy):
 
 def test_a_damaged_index_of_a_set_still_building_does_not_block_the_next_run(toy):
     """The same command has to be able to build that group again."""
-    catalog = replace(Catalog.read(toy), state="building")
-    catalog.write(toy, "run")
-    (toy / catalog.shards[0].index).write_bytes(b"PAR1 not really")
+    catalog = replace(Catalog.read(toy.root), state="building")
+    catalog.write(toy.root, "run")
+    (toy.root / catalog.shards[0].index).write_bytes(b"PAR1 not really")
     with pytest.raises(FormatError):
-        Catalog.read(toy)
-    assert Catalog.read(toy, scan=False).state == "building"
+        Catalog.read(toy.root)
+    assert Catalog.read(toy.root, scan=False).state == "building"
