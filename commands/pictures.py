@@ -80,14 +80,15 @@ def octree_picture(record: Record) -> Picture | None:
     structure = unpack(np.ascontiguousarray(record["octree_split"]), depth, full_depth)
     points = transform(leaf_centres(structure, cube), np.linalg.inv(record["world_from_camera"]))
     pixels, z = project(points, record["intrinsics"])
-    radius = record["intrinsics"][0, 0] * cube[3] / 2**depth / 2 / np.maximum(z, 1e-3)
+    focal = np.diag(record["intrinsics"])[:2]
+    halves = focal * (cube[3] / 2**depth / 2 / np.maximum(z, 1e-3))[:, None]
     colours = _light(record["octree_color"][None])[0] if "octree_color" in record else _scalar(z)
     canvas = Image.new("RGB", (width, height), MISSING)
     draw = ImageDraw.Draw(canvas)
     seen = np.flatnonzero((z > 0.1) & (np.abs(pixels - (width / 2, height / 2)) < (width, height)).all(axis=1))
     for leaf in seen[np.argsort(-z[seen])]:
-        (x, y), r = pixels[leaf], radius[leaf]
-        draw.rectangle((x - r, y - r, x + r, y + r), fill=tuple(int(c) for c in colours[leaf]))
+        corners = (*(pixels[leaf] - halves[leaf]), *(pixels[leaf] + halves[leaf]))
+        draw.rectangle(corners, fill=tuple(int(c) for c in colours[leaf]))
     return np.asarray(canvas)
 
 
