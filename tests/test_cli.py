@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from tessera import __version__
 from tessera.cli import VERBS, run
 
@@ -81,7 +80,9 @@ def test_errors_are_one_line_and_a_status(
     assert output.out == "" and not (raw.parent / "out" / "dataset.json").exists()
 
 
-@pytest.mark.parametrize("arguments", [f"{SHARDS} --workers two", f"{SHARDS} --scale x", f"{SHARDS} --nonsense", "info"])
+@pytest.mark.parametrize(
+    "arguments", [f"{SHARDS} --workers two", f"{SHARDS} --scale x", f"{SHARDS} --nonsense", "info"]
+)
 def test_arguments_that_cannot_be_parsed(raw: Path, capsys: pytest.CaptureFixture[str], arguments: str) -> None:
     assert status(arguments) == 2
     output = capsys.readouterr()

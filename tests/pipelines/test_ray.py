@@ -7,7 +7,6 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-
 from tessera.datasets import Dataset, TesseraError, verify
 from tessera.pipelines.cluster import _after_crash, _Flight, start_ray
 from tessera.pipelines.discover import load_recipe

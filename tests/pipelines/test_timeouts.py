@@ -3,7 +3,6 @@
 import time
 
 import pytest
-
 from tessera.datasets import UsageError
 from tessera.pipelines.recipe import Reject
 
