@@ -1,14 +1,18 @@
-"""Faults in this process: each costs its unit or record only, and says so; `--strict`, `--retry-failed`, `--max-reject`.
+"""Faults in this process cost their unit or record only; `--strict`, `--retry-failed`, `--max-reject`.
 
 What kills a process is in test_ray.py.
 """
 
+import dataclasses
 import errno
 import sys
 from pathlib import Path
 
 import pytest
+from tessera.cli import run
 from tessera.datasets import Dataset, ShardWriter, TesseraError, verify
+from tessera.pipelines.discover import load_recipe
+from tessera.pipelines.rawfiles import RawFiles
 from tessera.pipelines.recipe import Reject
 from tessera.pipelines.rejects import read_rejects
 
@@ -75,8 +79,6 @@ def test_retry_failed_does_what_failed_and_only_that(toy: Toy, monkeypatch: pyte
 def test_strict_stops_with_one_line_and_nothing_half_written(
     toy: Toy, word: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tessera.cli import run
-
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setenv("TOY_BYTES", "118000")
     toy.fill(12)
@@ -95,10 +97,6 @@ def test_strict_stops_with_one_line_and_nothing_half_written(
 
 
 def test_strict_lets_pass_what_the_plan_left_out(toy: Toy) -> None:
-    import dataclasses
-
-    from tessera.pipelines.discover import load_recipe
-
     toy.fill(2)
     recipe = load_recipe("toy")
     absent = Reject("u01", "u01-009", "u01.txt", "plan", "not published")
@@ -164,8 +162,6 @@ def test_a_hiccup_of_the_disk_is_tried_again_and_counted(toy: Toy, monkeypatch: 
             raise OSError(errno.EIO, "Input/output error")
         return original(self, path)  # type: ignore[arg-type]
 
-    from tessera.pipelines.rawfiles import RawFiles
-
     original = RawFiles.read
     with monkeypatch.context() as patch:
         patch.setattr(RawFiles, "read", read)
@@ -176,8 +172,6 @@ def test_a_hiccup_of_the_disk_is_tried_again_and_counted(toy: Toy, monkeypatch: 
 
 def test_a_disk_error_that_stays_costs_the_unit(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     toy.fill(3)
-    from tessera.pipelines.rawfiles import RawFiles
-
     original = RawFiles.read
 
     def read(self: object, path: str) -> bytes:
@@ -201,10 +195,6 @@ def test_a_full_disk_is_no_fault_of_the_unit(toy: Toy, monkeypatch: pytest.Monke
 
 
 def test_a_file_that_vanished_after_the_plan_costs_its_unit(toy: Toy) -> None:
-    import dataclasses
-
-    from tessera.pipelines.discover import load_recipe
-
     toy.fill(3)
     recipe = load_recipe("toy")
 
@@ -219,12 +209,8 @@ def test_a_file_that_vanished_after_the_plan_costs_its_unit(toy: Toy) -> None:
 
 @pytest.mark.parametrize("trick", ["unplanned", "twice", "forgotten"])
 def test_a_reader_that_does_not_keep_to_the_plan_is_found_out(toy: Toy, trick: str) -> None:
-    import dataclasses
-
-    from tessera.pipelines import discover
-
     toy.fill(2)
-    recipe = discover.load_recipe("toy")
+    recipe = load_recipe("toy")
 
     def read(unit: object, files: object, options: object) -> object:
         samples = list(recipe.read(unit, files, options))  # type: ignore[arg-type]

@@ -1,9 +1,11 @@
 """`--unit-timeout` in this process: a unit that hangs in Python is given up. With Ray: test_ray.py."""
 
+import sys
 import time
 
 import pytest
 from tessera.datasets import UsageError
+from tessera.pipelines.discover import load_recipe
 from tessera.pipelines.recipe import Reject
 
 from .conftest import Toy
@@ -23,11 +25,7 @@ def test_a_hanging_unit_is_cut_and_the_others_are_built(toy: Toy) -> None:
 
 def test_the_limit_is_for_each_unit_not_for_the_run(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     toy.fill(4, records=5)
-    from tessera.pipelines.discover import load_recipe
-
     load_recipe("toy")
-    import sys
-
     monkeypatch.setattr(sys.modules["tessera_recipe_toy"], "SECONDS", 0.05)
     assert toy.run(unit_timeout=0.8).rejects == []
 
