@@ -12,6 +12,7 @@ from rich.table import Table
 
 from .. import benchmarks
 from ..datasets.errors import UsageError
+from .console import table_console
 
 
 def names() -> list[str]:
@@ -45,7 +46,7 @@ def bench(
         raise UsageError(f"no benchmark {name!r} (benchmarks: {', '.join(known)})")
     tables = importlib.import_module(f"..benchmarks.{name}", __package__).tables()
     for title, rows in tables.items():
-        print_rows(title, rows, Console())
+        print_rows(title, rows, table_console())
     if json_path is not None:
         json_path.write_text(json.dumps(tables, indent=1) + "\n")
     return 0

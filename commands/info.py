@@ -15,6 +15,7 @@ from ..datasets.table import Dataset
 from ..pipelines.journal import read_journals
 from ..pipelines.rejects import read_rejects
 from ..pipelines.summary import stage_table
+from .console import table_console
 
 
 def info(data: Annotated[Path, tyro.conf.Positional]) -> int:
@@ -23,7 +24,7 @@ def info(data: Annotated[Path, tyro.conf.Positional]) -> int:
     Args:
         data: folder of the data set.
     """
-    console = Console()
+    console = table_console()
     dataset = Dataset(data)
     _print_catalog(dataset.catalog, console)
     for name in dataset.catalog.tables:

@@ -3,10 +3,10 @@
 import sys
 
 import tyro
-from rich.console import Console
 from rich.table import Table
 
 from ..pipelines.catalogue import recipe_rows, recipes_markdown
+from .console import table_console
 
 
 def ls(markdown: bool = False) -> int:
@@ -21,7 +21,7 @@ def ls(markdown: bool = False) -> int:
     table = Table("recipe", "table", "label", "fields", "on", title="recipes")
     for row in recipe_rows():
         table.add_row(row.recipe, row.table, row.label, ", ".join(row.fields), "yes" if row.default else "--with")
-    Console().print(table)
+    table_console().print(table)
     return 0
 
 

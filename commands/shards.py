@@ -14,6 +14,7 @@ from ..pipelines.recipe import Recipe
 from ..pipelines.run import run_recipe
 from ..pipelines.settings import RunSettings
 from ..pipelines.summary import print_summary
+from .console import table_console
 from .demo import make_demo
 
 
@@ -55,8 +56,8 @@ def main(arguments: list[str]) -> int:
         raw = make_demo(recipe, Path("raw") / f"{recipe.name}_demo", console)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # not SIGINT's own: a shell's `&` has that ignored
     if settings.plan:
-        print_plan(recipe, options, raw, settings, Console())
+        print_plan(recipe, options, raw, settings, table_console())
         return 0
     summary = run_recipe(recipe, options, raw, settings, console)
-    print_summary(summary, settings, Console())
+    print_summary(summary, settings, table_console())
     return summary.status

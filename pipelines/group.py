@@ -1,7 +1,6 @@
 """One task: a group of units to shards, in this process or in a Ray worker. Results go to disk here."""
 
 import contextlib
-import re
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -17,12 +16,15 @@ from ..datasets.stages import Stages
 from .discover import load_recipe
 from .fingerprint import REJECTED, fingerprint
 from .limits import UnitTimeout
+from .lock import lock_commit
 from .notes import GroupNote, UnitNote, note_path, read_note, write_note
 from .previous import copy_records, intact
 from .rawfiles import FileNote, RawFiles, note_file
 from .recipe import Recipe, Reject, Sample, Unit
+from .rejects import normalise
 from .status import StatusFile
 
+MOST_TRACEBACKS = 100
 Limit = Callable[[], AbstractContextManager[None]]
 
 
@@ -118,13 +120,14 @@ class _Builder:
                 fingerprints[unit.name] = self.unit(unit)
                 self.settled += len(unit.records)
                 self.status.set(settled=self.settled)
-            self.check_lock()
             self.status.set(key="", stage="commit")
             rejects = [vars(reject) for reject in result.rejects]
+            stack.enter_context(lock_commit(task.out))
+            self.check_lock()
             for writer in self.writers.values():
                 result.shards += writer.commit(fingerprints, rejects, dict(task.made_from))
                 result.stages.merge(writer.stages)
-        self.note()
+            self.note()
         return result
 
     def note(self) -> None:
@@ -249,8 +252,8 @@ class _Builder:
             raise StopRun(f"--out {self.task.out}: {type(error).__name__}: {error}; {again}") from error
 
     def reject(self, unit: Unit, key: str, error: Exception) -> Reject:
-        text = traceback.format_exc()
-        self.result.tracebacks.append({"unit": unit.name, "key": key, "traceback": text})
+        if len(self.result.tracebacks) < MOST_TRACEBACKS:
+            self.result.tracebacks.append({"unit": unit.name, "key": key, "traceback": traceback.format_exc()})
         message = normalise(error, self.task.raw, self.task.out)
         return Reject(unit.name, key, unit.name, self.status.standing.stage, message)
 
@@ -259,17 +262,6 @@ class _Builder:
         lock = self.task.out / "runs" / self.task.lock_name
         if lock.read_text() != self.task.run:
             raise TesseraError("another run has taken over; this group is not committed")
-
-
-def normalise(error: BaseException, raw: Path, out: Path) -> str:
-    """An error's first line without this machine's paths and addresses, so that rejects are the same everywhere."""
-    lines = str(error).strip().splitlines()
-    text = lines[0] if lines else "no message"
-    for name, folder in (("RAW", raw), ("OUT", out)):
-        for path in (str(folder), str(folder.resolve())):
-            text = re.sub(rf"{re.escape(path)}(?![\w-])", name, text.replace(f"{path}/", ""))
-    text = re.sub(r" at 0x[0-9a-fA-F]+", " at 0x...", text)
-    return text if isinstance(error, TesseraError) else f"{type(error).__name__}: {text}"
 
 
 def build_group(task: GroupTask, limit: Limit, poll: Callable[[], None] = lambda: None) -> GroupResult:

@@ -52,3 +52,11 @@ def lock_finish(out: Path) -> Iterator[None]:
     with (out / "runs" / "lock-finish").open("a+") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def lock_commit(out: Path) -> Iterator[None]:
+    """Hold the right to commit groups, as others may at the same time, but none while the shards are being listed."""
+    with (out / "runs" / "lock-finish").open("a+") as stream:
+        fcntl.flock(stream, fcntl.LOCK_SH)
+        yield

@@ -1,7 +1,7 @@
 """Reading of raw files: each is read once, hashed while it is read, and noted for staleness."""
 
 import hashlib
-import os
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -12,7 +12,7 @@ from ..datasets.stages import Stages
 
 @dataclass(frozen=True)
 class FileNote:
-    """What a raw file was when it was read; an empty hash says that it was looked for and absent."""
+    """What a raw file was when it was read; without a hash where it was absent (size -1) or could not be read."""
 
     size: int
     mtime_ns: int
@@ -51,13 +51,16 @@ class RawFiles:
         full = self._inside(path)
         self.opened(path)
         try:
+            state = full.stat()  # before reading: a change meanwhile is then seen by the next run
+            self.notes[path] = FileNote(state.st_size, state.st_mtime_ns, "")
+            if not stat.S_ISREG(state.st_mode):  # a pipe would be waited for
+                raise RawDataError(f"{path}: cannot be read (it is no regular file)")
             with self.stages("read file"), full.open("rb") as stream:
-                state = os.fstat(stream.fileno())  # first: a change while we read is then seen by the next run
                 data = stream.read()
         except (FileNotFoundError, NotADirectoryError) as error:
             self.notes[path] = FileNote(-1, 0, "")
             raise FileNotFoundError(path) from error
-        except (PermissionError, IsADirectoryError) as error:
+        except PermissionError as error:
             raise RawDataError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
         with self.stages("hash"):
             digest = hashlib.sha256(data).hexdigest()

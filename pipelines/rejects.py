@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..datasets.commit import write_file
+from ..datasets.errors import TesseraError
 from ..datasets.index import METADATA, check_version
 from ..datasets.members import FORMAT_VERSION
 from .recipe import Reject
@@ -42,3 +44,14 @@ def read_rejects(out: Path) -> list[Reject]:
     table = pq.read_table(path)
     check_version(json.loads((table.schema.metadata or {}).get(METADATA, b"{}")).get("format_version"), path)
     return [Reject(**row) for row in table.to_pylist()]
+
+
+def normalise(error: BaseException, raw: Path, out: Path) -> str:
+    """An error's first line without this machine's paths and addresses, so that rejects are the same everywhere."""
+    lines = str(error).strip().splitlines()
+    text = lines[0] if lines else "no message"
+    for name, folder in (("RAW", raw), ("OUT", out)):
+        for path in (str(folder), str(folder.resolve())):
+            text = re.sub(rf"{re.escape(path)}(?![\w-])", name, text.replace(f"{path}/", ""))
+    text = re.sub(r" at 0x[0-9a-fA-F]+", " at 0x...", text)
+    return text if isinstance(error, TesseraError) else f"{type(error).__name__}: {text}"

@@ -28,12 +28,15 @@ from .recipe import Recipe, Reject
 from .rejects import REJECTS, write_rejects
 from .settings import RunSettings
 from .stale import judge_group
-from .status import read_standing
+from .status import opened_path, read_standing
 
 
 @dataclass
 class Summary:
-    """What a run did, and what the data set holds now (`records` and `rejects` count the whole of it)."""
+    """What a run did, and what the data set holds now: `records`, `bytes`, `rejects` and `lost_units` are of the whole.
+
+    `units` are those planned, `lost_units` those that were rejected whole or lost every record.
+    """
 
     run: str
     built_groups: int = 0
@@ -46,6 +49,7 @@ class Summary:
     records: int = 0
     bytes: int = 0
     units: int = 0
+    lost_units: int = 0
     rejects: list[Reject] = field(default_factory=list)
     stages: Stages = field(default_factory=Stages)
     complete: bool = False
@@ -107,16 +111,23 @@ def _run_locked(prepared: Prepared, run: str, journal: Journal, console: Console
         _build(prepared, tasks, summary, journal, console)
         with lock_finish(out):
             _finish(prepared, run)
+    with lock_finish(out):
+        _count(summary, out)
+    too_many = summary.lost_units > settings.max_reject * summary.units
+    summary.status = int(too_many or (settings.part is None and not summary.complete))
+    summary.seconds = time.perf_counter() - start
+    return summary
+
+
+def _count(summary: Summary, out: Path) -> None:
+    """Count what the data set holds now."""
     final = Catalog.read(out)
     summary.complete = final.state == "complete"
     summary.records = sum(shard.records for shard in final.shards)
     summary.bytes = sum(shard.bytes for shard in final.shards)
     summary.rejects = _all_rejects(out, final)
-    summary.seconds = time.perf_counter() - start
     lost = {reject.unit for reject in summary.rejects if reject.stage != "plan"}
-    lost -= {unit for shard in final.shards for unit in shard.units}
-    summary.status = int(len(lost) > settings.max_reject * len(prepared.plan.units))
-    return summary
+    summary.lost_units = len(lost - {unit for shard in final.shards for unit in shard.units})
 
 
 def _own_tasks(prepared: Prepared) -> list[GroupTask]:
@@ -212,6 +223,8 @@ def _absorb(task: GroupTask, result: GroupResult, summary: Summary, journal: Jou
     summary.retries += result.retries
     summary.stages.merge(result.stages)
     summary.rejects += result.rejects
+    task.status_path.unlink(missing_ok=True)
+    opened_path(task.status_path).unlink(missing_ok=True)
     journal.write(
         "group", group=task.name, units=[unit.name for unit in task.units], records=result.records,
         reused=result.reused, bytes=result.bytes, retries=result.retries, stages=dict(result.stages),

@@ -36,7 +36,8 @@ def print_summary(summary: Summary, settings: RunSettings, console: Console) -> 
             f"{worked:.1f} s, {summary.built_records / worked:.2f} records/s (start-up {summary.setup_seconds:.1f} s), "
             f"{summary.retries} retries", highlight=False, soft_wrap=True,
         )  # fmt: skip
-    state = "complete" if summary.complete else "building: other parts are still to run"
+    left = "raw files changed meanwhile, run it again" if settings.part is None else "other parts are still to run"
+    state = "complete" if summary.complete else f"building: {left}"
     console.print(f"data set: {summary.records} records, {summary.bytes / 1e6:.1f} MB, {state}", highlight=False)
     if summary.rejects:
         reasons = Counter((reject.stage, reject.error) for reject in summary.rejects)
@@ -44,7 +45,7 @@ def print_summary(summary: Summary, settings: RunSettings, console: Console) -> 
         for (stage, error), count in reasons.most_common(12):
             table.add_row(str(count), stage, error)
         console.print(table)
-    if summary.status:
+    if summary.lost_units > settings.max_reject * summary.units:
         console.print(
             f"more than --max-reject {settings.max_reject:g} of {summary.units} units were rejected; "
             "mend the raw data and run again with --retry-failed", highlight=False, soft_wrap=True,

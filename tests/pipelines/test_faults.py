@@ -44,6 +44,12 @@ def test_a_fault_costs_its_unit_or_record_only(toy: Toy, word: str) -> None:
     assert toy.hashes() == toy.fresh(max_reject=1.0)
 
 
+def test_a_failed_unit_is_rejected_once_whatever_failed_in_it_before(toy: Toy) -> None:
+    toy.fill(4)
+    toy.unit("bad", "x badline nan truncated")
+    assert toy.run(max_reject=1.0).rejects == [FAULTS["truncated"]]
+
+
 def test_mended_faults_leave_no_trace(toy: Toy) -> None:
     for number, word in enumerate(FAULTS):
         toy.unit(f"bad{number + 1}", f"x {word} xxx")

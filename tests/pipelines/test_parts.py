@@ -4,12 +4,12 @@ import itertools
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tessera.datasets import Catalog, TesseraError, UsageError
 from tessera.pipelines import run
-from tessera.pipelines.lock import lock_out
-from tessera.pipelines.settings import RunSettings
+from tessera.pipelines.lock import lock_commit, lock_finish, lock_out
 
 from .conftest import Toy
 
@@ -120,26 +120,27 @@ def test_parts_that_make_no_sense(raw: Toy, part: str) -> None:
 
 
 def test_parts_do_not_start_ray(raw: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "_results", run._results)
     monkeypatch.setattr("ray.init", lambda *a, **k: pytest.fail("Ray was started"))
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     assert raw.run(part="0/1", workers=2).complete
     assert raw.run(raw.root / "other", workers=0).complete
 
 
-def test_a_thread_that_waits_for_the_finish_of_another(tmp_path: Path) -> None:
+@pytest.mark.parametrize("first", [lock_finish, lock_commit])
+def test_shards_are_listed_while_nobody_else_commits_or_lists(tmp_path: Path, first: Any) -> None:
     (tmp_path / "runs").mkdir()
     seen = []
 
     def finish() -> None:
-        with run.lock_finish(tmp_path):
+        with lock_finish(tmp_path):
             seen.append("second")
 
-    with run.lock_finish(tmp_path):
+    with first(tmp_path):
         thread = threading.Thread(target=finish)
         thread.start()
         time.sleep(0.2)
         seen.append("first")
     thread.join(10)
     assert seen == ["first", "second"]
-    assert RunSettings().parsed_part() is None
+    with lock_commit(tmp_path), lock_commit(tmp_path):
+        pass

@@ -61,10 +61,12 @@ def test_a_link_within_raw_is_followed(tmp_path: Path) -> None:
     assert RawFiles(tmp_path).read("link") == b"content"
 
 
-def test_a_folder_in_place_of_a_file_is_bad_raw_data(tmp_path: Path) -> None:
+def test_a_folder_or_a_pipe_in_place_of_a_file_is_bad_raw_data(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    with pytest.raises(RawDataError, match="folder: cannot be read"):
-        RawFiles(tmp_path).read("folder")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("folder", "pipe"):
+        with pytest.raises(RawDataError, match=rf"{name}: cannot be read \(it is no regular file\)"):
+            RawFiles(tmp_path).read(name)
 
 
 def test_a_change_while_a_file_is_read_is_seen_by_the_next_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tessera.datasets import FormatError, RawDataError
-from tessera.pipelines.group import normalise
 from tessera.pipelines.recipe import Reject
-from tessera.pipelines.rejects import COLUMNS, read_rejects, write_rejects
+from tessera.pipelines.rejects import COLUMNS, normalise, read_rejects, write_rejects
 
 ROWS = [
     Reject("b", "b-1", "b.txt", "read", "bad line"),

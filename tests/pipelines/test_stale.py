@@ -213,6 +213,30 @@ def test_mended_unit_is_built_by_an_ordinary_run(built: Toy) -> None:
     assert groups == group and summary.rejects == []
 
 
+def test_a_file_that_could_not_be_read_is_noted_all_the_same(built: Toy) -> None:
+    (built.raw / "u06.plus").mkdir()
+    (reject,) = built.run(**SMALL, max_reject=1.0).rejects
+    assert (reject.unit, reject.error) == ("u06", "u06.plus: cannot be read (it is no regular file)")
+    assert built.run(**SMALL, max_reject=1.0).built_groups == 0
+    (built.raw / "u06.plus").rmdir()
+    (built.raw / "u06.plus").write_text("1")
+    assert run_again(built)[0].rejects == []
+
+
+def test_a_change_that_was_built_and_taken_back_before_it_was_noted(built: Toy) -> None:
+    """The run dies between commit and note: raw files and note agree again, but the shard is that of the change."""
+    path = built.raw / "u08.txt"
+    text, state = path.read_text(), path.stat()
+    path.write_text("x xx xxx xxxxxxxxx")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tessera.pipelines.group.write_note", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            built.run(**SMALL)
+    path.write_text(text)
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert run_again(built)[1] == groups_of(built, "u08")
+
+
 def test_a_run_that_was_given_up_between_catalog_and_removal_ends_well(built: Toy) -> None:
     """Units are gone; the run dies at the first file that it removes. The next one must not say `nothing to do`."""
     lone = next(s for s in Catalog.read(built.out).shards if len(s.units) == 1 and s.split == "train")

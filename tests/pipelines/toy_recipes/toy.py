@@ -90,7 +90,8 @@ def read(unit: Unit, files: RawFiles, options: Options) -> Iterator[Sample | Rej
             yield Reject(unit.name, key, f"{unit.name}.txt", "read", "bad line")
             continue
         fault(word)
-        time.sleep(SECONDS)
+        if SECONDS:
+            time.sleep(SECONDS)
         yield Sample(key, float("nan") if word == "nan" else float(len(word)) + i + plus, "numbers", {"line": i})
 
 
