@@ -6,6 +6,14 @@ PIPED_WIDTH = 160
 
 
 def table_console() -> Console:
-    """Standard output; wide where it is a file or a pipe, so that no column is cut."""
-    console = Console()
-    return console if console.is_terminal else Console(width=PIPED_WIDTH)
+    """Standard output; wide where it is a file or a pipe, so that no column is cut.
+
+    Texts come from data sets and raw files, so that square brackets in them are no markup.
+    """
+    console = Console(markup=False)
+    return console if console.is_terminal else Console(markup=False, width=PIPED_WIDTH)
+
+
+def progress_console() -> Console:
+    """Standard error, for progress and notes."""
+    return Console(stderr=True, markup=False)

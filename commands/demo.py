@@ -1,5 +1,6 @@
 """`tessera demo RECIPE`: demo raw data in the exact raw layout."""
 
+from functools import partial
 from pathlib import Path
 
 import tyro
@@ -10,7 +11,7 @@ from ..pipelines.discover import load_recipe, recipe_names
 from ..pipelines.recipe import Recipe
 
 
-def make_demo(recipe: Recipe, out: Path, console: Console, **options: object) -> Path:
+def make_demo(recipe: Recipe, out: Path, console: Console) -> Path:
     """Write a recipe's demo raw data, unless `out` already holds them; returns `out`.
 
     Raises:
@@ -22,7 +23,7 @@ def make_demo(recipe: Recipe, out: Path, console: Console, **options: object) ->
         console.print(f"raw data: {out} (made before)", highlight=False)
         return out
     console.print(f"writing demo raw data to {out}", highlight=False)
-    recipe.demo(out, report=lambda line: console.print(line, highlight=False), **options)
+    recipe.demo(out, report=lambda line: console.print(line, highlight=False))
     return out
 
 
@@ -37,6 +38,9 @@ def main(arguments: list[str]) -> int:
     if recipe.demo is None:
         raise UsageError(f"recipe {recipe.name} has no demo raw data")
     tyro.cli(
-        recipe.demo, prog=f"tessera demo {recipe.name}", args=arguments[1:], config=(tyro.conf.FlagCreatePairsOff,)
+        partial(recipe.demo, report=print),
+        prog=f"tessera demo {recipe.name}",
+        args=arguments[1:],
+        config=(tyro.conf.FlagCreatePairsOff,),
     )
     return 0

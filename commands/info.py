@@ -1,6 +1,5 @@
 """`tessera info DIR`: what a data set holds."""
 
-from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +13,7 @@ from ..datasets.stages import Stages
 from ..datasets.table import Dataset
 from ..pipelines.journal import read_journals
 from ..pipelines.rejects import read_rejects
-from ..pipelines.summary import stage_table
+from ..pipelines.summary import reject_table, stage_table
 from .console import table_console
 
 
@@ -29,12 +28,9 @@ def info(data: Annotated[Path, tyro.conf.Positional]) -> int:
     _print_catalog(dataset.catalog, console)
     for name in dataset.catalog.tables:
         _print_sizes(dataset, name, console)
-    rejects = Counter((reject.stage, reject.error) for reject in read_rejects(data))
+    rejects = read_rejects(data)
     if rejects:
-        table = Table("rejected", "stage", "reason", title="rejects.parquet")
-        for (stage, error), count in rejects.most_common():
-            table.add_row(str(count), stage, error)
-        console.print(table)
+        console.print(reject_table(rejects))
     stages, records = Stages(), 0
     groups = read_journals(data, "group")
     for group in groups:

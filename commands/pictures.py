@@ -72,9 +72,9 @@ def _flags(values: NDArray) -> Picture:
 def octree_picture(record: Record) -> Picture | None:
     """The occupied leaves as squares of their mean colour (depth, where they have none), nearest last, as seen."""
     needed = {"octree_split", "cube", "intrinsics", "world_from_camera"}
-    if not needed <= set(record):
+    depth, full_depth = record.options.get("octree_depth"), record.options.get("octree_full_depth")
+    if not needed <= set(record) or not isinstance(depth, int) or not isinstance(full_depth, int):
         return None
-    depth, full_depth = record.options["octree_depth"], record.options["octree_full_depth"]
     cube, height, width = record["cube"], record.schema.dimensions["height"], record.schema.dimensions["width"]
     assert height and width
     structure = unpack(np.ascontiguousarray(record["octree_split"]), depth, full_depth)

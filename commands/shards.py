@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
-from rich.console import Console
 
 from ..datasets.errors import UsageError
 from ..pipelines.discover import load_recipe, recipe_names
@@ -14,7 +13,7 @@ from ..pipelines.recipe import Recipe
 from ..pipelines.run import run_recipe
 from ..pipelines.settings import RunSettings
 from ..pipelines.summary import print_summary
-from .console import table_console
+from .console import progress_console, table_console
 from .demo import make_demo
 
 
@@ -51,7 +50,7 @@ def main(arguments: list[str]) -> int:
         raise UsageError(f"name a recipe first ({names})")
     recipe = load_recipe(arguments[0])
     raw, settings, options = parse(recipe, arguments[1:])
-    console = Console(stderr=True)
+    console = progress_console()
     if raw is None:
         raw = make_demo(recipe, Path("raw") / f"{recipe.name}_demo", console)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # not SIGINT's own: a shell's `&` has that ignored

@@ -36,6 +36,9 @@ def show(
         count: records of the contact sheet.
         html: write a page with the record's coloured points, to be turned with the mouse, instead of a picture.
     """
+    for option, value in (("--columns", columns), ("--width", width), ("--count", count)):
+        if not 1 <= value <= 10_000:
+            raise UsageError(f"{option} {value}: between 1 and 10000")
     dataset = Dataset(data)
     records = dataset.table(table or next(iter(dataset.catalog.tables)), split)
     out.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,9 @@ from PIL import Image
 
 from .errors import FormatError
 
+LARGE = 64 << 20  # bytes; a frame may be all zeros up to here
+MOST_INFLATION = 512  # beyond, a frame that shrank more than this is an attack, not data
+
 blosc.use_threads = False  # decoding is threaded by records, never inside one
 
 
@@ -81,6 +84,8 @@ class Blosc:
     def decode(self, data: memoryview, dtype: np.dtype, shape: tuple[int, ...]) -> NDArray:
         """A new array; the size in the frame's header is compared before memory is taken."""
         wanted = _bytes_of(dtype, shape)
+        if wanted > max(LARGE, MOST_INFLATION * len(data)):
+            raise FormatError(f"Blosc frame of {len(data)} bytes would inflate to {wanted}: refused")
         if len(data) < 16:
             raise FormatError("Blosc frame is shorter than its header")
         _expect(int.from_bytes(data[4:8], "little"), wanted, "decompressed size in bytes")

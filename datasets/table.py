@@ -145,6 +145,10 @@ class Table:
         path = self.root / shard.index
         read_facts(path)
         rows = read_rows(path)
+        try:
+            rows.validate(full=True)
+        except pa.ArrowInvalid as error:
+            raise FormatError(f"{path}: damaged index ({error}); run `tessera verify`") from error
         if not rows.schema.equals(arrow_schema(self.schema)):
             raise FormatError(f"{path}: its columns are not those of table {self.name!r} in dataset.json")
         return rows

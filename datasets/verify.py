@@ -14,7 +14,13 @@ CHUNK = 1 << 22
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, read in pieces."""
+    """SHA-256 of a file, read in pieces.
+
+    Raises:
+        FormatError: it is no regular file (a device would never end).
+    """
+    if path.exists() and not path.is_file():
+        raise FormatError(f"{path}: not a regular file; refused")
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while piece := stream.read(CHUNK):

@@ -1,11 +1,14 @@
 """Groups as Ray tasks: bounded work in flight, crashes laid to their unit, our own counted retries."""
 
+import hashlib
 import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -19,6 +22,7 @@ from .recipe import Reject
 from .status import read_opened, read_standing
 
 POLL_SECONDS = 0.5
+LIBRARIES = ("deflate", "numcodecs", "numpy", "opencv-python-headless", "pillow", "pyarrow")
 
 
 @dataclass(frozen=True)
@@ -48,15 +52,14 @@ def _worker(task: GroupTask) -> GroupResult | Failure:
 
 
 def _versions() -> dict[str, str]:
-    import numpy
-    import pyarrow
-
-    return {
-        "tessera": __version__,
-        "python": sys.version.split()[0],
-        "numpy": numpy.__version__,
-        "pyarrow": pyarrow.__version__,
-    }
+    """What bytes depend on: this code, Python, and the libraries that labels and codecs call."""
+    root = Path(__file__).resolve().parents[1]
+    digest = hashlib.sha256()
+    for folder in ("datasets", "pipelines"):
+        for path in sorted((root / folder).rglob("*.py")):
+            digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
+    versions = {name: metadata.version(name) for name in LIBRARIES}
+    return {"tessera": f"{__version__} {digest.hexdigest()[:12]}", "python": sys.version.split()[0], **versions}
 
 
 def start_ray(workers: int, address: str | None) -> int:
@@ -88,9 +91,10 @@ def _compare_versions() -> None:
             place = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             theirs = ray.get(remote.options(scheduling_strategy=place).remote())
             if theirs != ours:
-                raise TesseraError(
-                    f"node {node['NodeManagerHostname']} has {theirs}, this one {ours}; install the same"
+                other = ", ".join(
+                    f"{name} {theirs[name]} (here {ours[name]})" for name in ours if theirs[name] != ours[name]
                 )
+                raise TesseraError(f"node {node['NodeManagerHostname']} has {other}; install the same")
 
 
 def run_ray(

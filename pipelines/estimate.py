@@ -4,7 +4,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from ..datasets.table import Dataset
 from .limits import use_one_thread
 from .prepare import Prepared, prepare
 from .recipe import Plan, Recipe, Unit
-from .run import run_recipe
+from .run import run_recipe, stale_tasks
 from .settings import RunSettings
 
 SAMPLE_RECORDS = 24
@@ -88,18 +88,17 @@ def estimate(recipe: Recipe, options: Any, raw: Path, settings: RunSettings) -> 
 
 
 def _with_plan(recipe: Recipe, plan: Plan) -> Recipe:
-    from dataclasses import replace
-
     return replace(recipe, plan=lambda raw, options: plan)
 
 
 def print_plan(recipe: Recipe, options: Any, raw: Path, settings: RunSettings, console: Console) -> None:
-    """Print the estimate."""
+    """Print the estimate, and how much of it is done already."""
     prepared, figures = estimate(recipe, options, raw, settings)
+    stale = stale_tasks(prepared, prepared.tasks)
     total = sum(figures.records.values())
     for note in prepared.plan.notes:
         console.print(note, highlight=False)
-    table = Table("split", "units", "records", "groups (shards)", title=f"plan of {recipe.name}")
+    table = Table("split", "units", "records", "groups", title=f"plan of {recipe.name}")
     units = Counter(unit.split for unit in prepared.plan.units)
     for split, records in figures.records.items():
         table.add_row(split, str(units[split]), str(records), str(figures.groups[split]))
@@ -114,3 +113,6 @@ def print_plan(recipe: Recipe, options: Any, raw: Path, settings: RunSettings, c
         f"({figures.total_bytes / total / 1e6:.3f} MB a record), {figures.seconds / 3600:.3f} core-hours "
         f"(measured on {figures.sampled} records)", highlight=False, soft_wrap=True,
     )  # fmt: skip
+    left = sum(len(unit.records) for task in stale for unit in task.units if unit.name not in task.keep)
+    what = f"{left} records in {len(stale)} groups are to do" if stale else "nothing is to do"
+    console.print(f"{prepared.out}: {what}", highlight=False, soft_wrap=True)

@@ -5,6 +5,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from .fingerprint import REJECTED, fingerprint
 from .limits import UnitTimeout
 from .lock import lock_commit
 from .notes import GroupNote, UnitNote, note_path, read_note, write_note
-from .previous import copy_records, intact
+from .previous import Previous, intact
 from .rawfiles import FileNote, RawFiles, note_file
 from .recipe import Recipe, Reject, Sample, Unit
 from .rejects import normalise
@@ -107,6 +108,10 @@ class _Builder:
         self.notes: dict[str, UnitNote] = {}
         self.settled = 0
 
+    @cached_property
+    def previous(self) -> Previous:
+        return Previous(self.task.out, self.task.split, self.task.group, list(self.schemas))
+
     def build(self) -> GroupResult:
         task, result = self.task, self.result
         with contextlib.ExitStack() as stack:
@@ -148,10 +153,10 @@ class _Builder:
             writer.begin(unit.name)
         if unit.name in task.keep:
             with self.result.stages("copy"):
-                copied = copy_records(task.out, task.split, task.group, unit.name, self.writers)
-            self.result.records += copied.records
-            self.result.reused += copied.records
-            self.result.rejects += copied.rejects
+                copied = self.previous.copy(unit.name, self.writers)
+            self.result.records += copied
+            self.result.reused += copied
+            self.result.rejects += self.previous.rejects.get(unit.name, [])
             return task.keep[unit.name]
         if unit.name in task.skip:
             return self.failed(unit, task.skip[unit.name], {x: note_file(task.raw / x) for x in task.opened[unit.name]})

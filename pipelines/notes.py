@@ -55,23 +55,30 @@ def read_note(path: Path) -> GroupNote | None:
         return None
 
 
-def unchanged(raw: Path, note: UnitNote, rehash: bool) -> bool:
-    """Whether every raw file of a unit is what it was: by size and time, by content where those differ or on demand.
+def unchanged(raw: Path, note: UnitNote, rehash: bool) -> UnitNote | None:
+    """The note of a unit whose raw files are what they were, with their present times; None where one has changed.
 
-    A file that can no longer be read has changed: building its unit says what is wrong with it.
+    Files are compared by size and time, by content where those differ or on demand. A file that can no longer be read
+    has changed: building its unit says what is wrong with it.
     """
+    files = {}
     try:
-        return all(_same(raw, path, before, rehash) for path, before in note.files.items())
+        for path, before in note.files.items():
+            now = _same(raw, path, before, rehash)
+            if now is None:
+                return None
+            files[path] = now
     except (OSError, RawDataError):
-        return False
+        return None
+    return UnitNote(note.spec, files, note.failed)
 
 
-def _same(raw: Path, path: str, before: FileNote, rehash: bool) -> bool:
+def _same(raw: Path, path: str, before: FileNote, rehash: bool) -> FileNote | None:
     now = note_file(raw / path)
     if now.size != before.size:
-        return False
+        return None
     if before.size < 0 or (now.mtime_ns == before.mtime_ns and not rehash):
-        return True
+        return before
     files = RawFiles(raw)
     files.read(path)
-    return files.notes[path].sha256 == before.sha256
+    return files.notes[path] if files.notes[path].sha256 == before.sha256 else None

@@ -3,6 +3,7 @@
 import fnmatch
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from .. import __version__
 from ..datasets.catalog import CATALOG, Catalog
 from ..datasets.errors import RawDataError, TesseraError, UsageError
+from ..datasets.names import check_key, check_name
 from .fingerprint import group_of, made_from, unit_spec
 from .group import GroupTask
 from .lock import lock_name
@@ -46,6 +48,9 @@ def check_folders(raw: Path, out: Path) -> None:
     Raises:
         RawDataError, UsageError: as said.
     """
+    for option, folder in (("--raw", raw), ("--out", out)):
+        if re.match(r"[a-z0-9]+:/", str(folder)):
+            raise UsageError(f"{option} {folder}: object stores are not supported yet; name a local folder")
     if not raw.is_dir():
         raise RawDataError(f"{raw}: no such folder; --raw (RAW=) names the folder that holds the raw data set")
     if not os.access(raw, os.R_OK | os.X_OK):
@@ -127,6 +132,10 @@ def _check_options(options: Any) -> None:
 
 
 def _check_names(plan: Plan) -> None:
+    """Refuse a plan whose names could not be files and keys, before anything is written."""
+    for unit in plan.units:
+        check_name(unit.split, f"unit {unit.name!r}, split")
+        check_key(unit.name, unit.name)
     if not plan.units:
         raise RawDataError("the plan is empty: no unit in RAW is selected; " + "; ".join(plan.notes))
     names = [unit.name for unit in plan.units]

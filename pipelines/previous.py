@@ -1,29 +1,15 @@
 """Records of a group's earlier shards: copied, bytes unchanged, for units that need no work."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any, BinaryIO
 
-from ..datasets.catalog import index_paths
 from ..datasets.errors import FormatError
 from ..datasets.index import ShardFacts, read_facts, read_rows, shift_offsets
 from ..datasets.shard import ShardWriter, shard_stem
 from ..datasets.verify import file_sha256
 from .recipe import Reject
-
-
-@dataclass
-class Copied:
-    """What was copied of one unit."""
-
-    records: int = 0
-    rejects: list[Reject] = field(default_factory=list)
-
-
-def group_indexes(out: Path, split: str, table: str, group: int) -> list[Path]:
-    """Indexes of one group's shards, in order of their parts."""
-    stem = shard_stem(table, group, 0)
-    return [path for path in index_paths(out, split, table) if path.stem == stem or path.stem.startswith(f"{stem}-")]
 
 
 def whole_group(out: Path, split: str, table: str, group: int) -> list[ShardFacts]:
@@ -50,25 +36,33 @@ def intact(out: Path, split: str, tables: list[str], group: int) -> bool:
     return True
 
 
-def copy_records(out: Path, split: str, group: int, unit: str, writers: Mapping[str, ShardWriter]) -> Copied:
-    """Append a unit's records from the group's committed shards to the writers of its tables.
+class Previous:
+    """Records of a group's committed shards, which the caller has found `intact`; indexes are read once."""
 
-    The caller has made sure that the shards are `intact`.
-    """
-    copied = Copied()
-    for table, writer in writers.items():
-        for facts in whole_group(out, split, table, group):
-            if facts.part == 0 and not copied.rejects:
-                copied.rejects = [Reject(**reject) for reject in facts.rejects if reject["unit"] == unit]
-            if facts.tar is None or all(source.unit != unit or not source.records for source in facts.sources):
-                continue
-            index = out / split / f"{shard_stem(table, group, facts.part)}.parquet"
-            with (out / split / facts.tar).open("rb") as tar:
-                for row in read_rows(index).to_pylist():
-                    if row["unit"] == unit:
-                        start, size = row["record.offset"], row["record.size"]
-                        tar.seek(start)
-                        shift_offsets(writer.schema, row, -start)
-                        writer.append(row, tar.read(size))
-                        copied.records += 1
-    return copied
+    def __init__(self, out: Path, split: str, group: int, tables: list[str]) -> None:
+        self.rejects: dict[str, list[Reject]] = {}
+        self._rows: dict[tuple[str, str], list[tuple[Path, dict[str, Any]]]] = {}
+        for table in tables:
+            for facts in whole_group(out, split, table, group):
+                if table == tables[0]:
+                    for reject in facts.rejects:
+                        self.rejects.setdefault(reject["unit"], []).append(Reject(**reject))
+                if facts.tar is not None:
+                    index = out / split / f"{shard_stem(table, group, facts.part)}.parquet"
+                    for row in read_rows(index).to_pylist():
+                        self._rows.setdefault((table, row["unit"]), []).append((out / split / facts.tar, row))
+
+    def copy(self, unit: str, writers: Mapping[str, ShardWriter]) -> int:
+        """Append a unit's records to the writers of their tables, bytes unchanged; returns how many."""
+        copied = 0
+        with ExitStack() as stack:
+            tars: dict[Path, BinaryIO] = {}
+            for table, writer in writers.items():
+                for path, row in self._rows.pop((table, unit), ()):
+                    if path not in tars:
+                        tars[path] = stack.enter_context(path.open("rb"))
+                    tars[path].seek(row["record.offset"])
+                    shift_offsets(writer.schema, row, -row["record.offset"])
+                    writer.append(row, tars[path].read(row["record.size"]))
+                    copied += 1
+        return copied

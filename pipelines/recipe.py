@@ -150,6 +150,8 @@ class Recipe:
         for name, spec in self.tables.items():
             labels = self.labels(name, options)
             chosen = tuple(entry for label in labels for entry in label.fields)
+            if not chosen:
+                raise UsageError(f"table {name}: every label is switched off; leave one on")
             used = {size for entry in chosen for size in entry.shape}
             dimensions = {dim: size for dim, size in spec.dimensions(options).items() if dim in used}
             columns = (*spec.columns, *(column for label in labels for column in label.columns))

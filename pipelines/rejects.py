@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..datasets.commit import write_file
-from ..datasets.errors import TesseraError
+from ..datasets.errors import FormatError, TesseraError
 from ..datasets.index import METADATA, check_version
 from ..datasets.members import FORMAT_VERSION
 from .recipe import Reject
@@ -36,14 +37,31 @@ def read_rejects(out: Path) -> list[Reject]:
     """The rejects of a data set; empty where none were written yet.
 
     Raises:
-        FormatError: the table is newer than this code.
+        FormatError: the table is damaged, or newer than this code.
     """
     path = out / REJECTS
     if not path.exists():
         return []
-    table = pq.read_table(path)
-    check_version(json.loads((table.schema.metadata or {}).get(METADATA, b"{}")).get("format_version"), path)
-    return [Reject(**row) for row in table.to_pylist()]
+    try:
+        table = pq.read_table(path)
+        version = json.loads((table.schema.metadata or {}).get(METADATA, b"{}")).get("format_version")
+        rejects = [Reject(**row) for row in table.to_pylist()]
+    except (pa.ArrowInvalid, OSError, ValueError, TypeError, AttributeError) as error:
+        raise FormatError(f"{path}: damaged ({error}); run the same `tessera shards` command again") from error
+    check_version(version, path)
+    return rejects
+
+
+def reasons(rejects: Sequence[Reject]) -> list[tuple[str, str, int]]:
+    """(stage, reason, count), most frequent first; errors that differ in their path or in numbers are one reason."""
+    counts: Counter[tuple[str, str]] = Counter()
+    examples: dict[tuple[str, str], str] = {}
+    for reject in rejects:
+        text = reject.error.replace(reject.path, "").lstrip(": ") if reject.path else reject.error
+        kind = reject.stage, re.sub(r"\d+", "#", text)
+        counts[kind] += 1
+        examples.setdefault(kind, text)
+    return [(kind[0], examples[kind], count) for kind, count in counts.most_common()]
 
 
 def normalise(error: BaseException, raw: Path, out: Path) -> str:

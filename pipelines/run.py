@@ -77,7 +77,7 @@ def run_recipe(
         TesseraError: bad options, bad raw data as a whole, OUT in use or of another data set, a failure under
             `--strict`, or OUT cannot be written.
     """
-    run, console = new_run(), console or Console(stderr=True, quiet=settings.quiet)
+    run, console = new_run(), console or Console(stderr=True, markup=False, quiet=settings.quiet)
     start = time.perf_counter()
     prepared = prepare(recipe, options, raw, settings, run)
     try:
@@ -89,9 +89,8 @@ def run_recipe(
             summary = _run_locked(prepared, run, journal, console, start)
             journal.write("end", **{**vars(summary), "rejects": len(summary.rejects)})
     except OSError as error:
-        raise TesseraError(
-            f"--out {prepared.out}: {type(error).__name__}: {error}; the same command again goes on from here"
-        ) from error
+        again = "once that is mended, the same command goes on from here"
+        raise TesseraError(f"--out {prepared.out}: {type(error).__name__}: {error}; {again}") from error
     return summary
 
 
@@ -99,7 +98,7 @@ def _run_locked(prepared: Prepared, run: str, journal: Journal, console: Console
     out, settings = prepared.out, prepared.settings
     summary = Summary(run, groups=len(prepared.tasks), units=len(prepared.plan.units))
     _sweep(prepared)
-    tasks = _stale(prepared, _own_tasks(prepared))
+    tasks = stale_tasks(prepared, _own_tasks(prepared))
     state = Catalog.read(out, scan=False).state if (out / CATALOG).exists() else None
     if tasks or state != "complete" or not (out / REJECTS).exists() or _unplanned(prepared):
         check_room(out, sum(len(unit.records) for task in tasks for unit in task.units if unit.name not in task.keep)
@@ -149,7 +148,7 @@ def _sweep(prepared: Prepared) -> None:
             sweep(out / task.split, shard_stem(table, task.group, 0))
 
 
-def _stale(prepared: Prepared, tasks: Sequence[GroupTask]) -> list[GroupTask]:
+def stale_tasks(prepared: Prepared, tasks: Sequence[GroupTask]) -> list[GroupTask]:
     """The tasks whose groups must be built, each with the units it can copy."""
     settings, found = prepared.settings, []
     tables = list(prepared.catalog.tables)
@@ -237,7 +236,7 @@ def _finish(prepared: Prepared, run: str) -> None:
     out, catalog = prepared.out, prepared.catalog
     sweep(out)
     trusting = replace(prepared, settings=replace(prepared.settings, retry_failed=False, rehash=False))
-    complete = not _stale(trusting, prepared.tasks)
+    complete = not stale_tasks(trusting, prepared.tasks)
     if complete:
         for path in _unplanned(prepared):
             path.unlink(missing_ok=True)

@@ -72,6 +72,8 @@ class RunSettings:
             UsageError: with the option's name.
         """
         self.parsed_part()
+        if self.plan and (self.part or self.retry_failed or self.strict):
+            raise UsageError("--plan does not go with --part, --retry-failed or --strict")
         for name in ("workers", "unit_timeout", "retries"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise UsageError(f"--{name.replace('_', '-')} must be a finite number, and not negative")

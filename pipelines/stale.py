@@ -1,12 +1,13 @@
 """Which groups a run has to build: those whose units, options, labels or raw files are no longer what they were."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from .fingerprint import REJECTED, fingerprint
-from .notes import GroupNote, note_path, read_note, unchanged
-from .previous import whole_group
+from .notes import GroupNote, note_path, read_note, unchanged, write_note
+from .previous import intact, whole_group
 from .rawfiles import note_file, notes_digest
 from .recipe import Unit
 
@@ -35,23 +36,27 @@ def judge_group(
 
     Without the group's note in `runs/` nothing is known of its raw files, and it is built again.
     """
-    note = read_note(note_path(out, split, group))
+    path = note_path(out, split, group)
+    note = read_note(path)
     if note is None:
         return Verdict(False)
     committed = _fingerprints(out, split, group, tables, note)
-    good = {}
+    good, renewed = {}, {}
     for unit in units:
         known = note.units.get(unit.name)
         if known is None or known.spec != specs[unit.name] or unit.name not in committed:
             continue
-        rejected = committed[unit.name]
         expected = f"{REJECTED}{known.spec}" if known.failed else fingerprint(known.spec, notes_digest(known.files))
         again = retry_failed and rejected_units(out, split, group, tables, unit.name)
-        if rejected == expected and not again and unchanged(raw, known, rehash):
-            good[unit.name] = expected
-    if len(good) == len(units) == len(committed):
-        return Verdict(True)
-    return Verdict(False, good)
+        now = unchanged(raw, known, rehash) if committed[unit.name] == expected and not again else None
+        if now is not None:
+            good[unit.name], renewed[unit.name] = expected, now
+    if not len(good) == len(units) == len(committed):
+        return Verdict(False, good)
+    present = GroupNote(renewed, {name: note_file(out / name) for name in note.shards})
+    if present != note:  # touched, copied or moved, but the same: the next run need not read it again
+        write_note(path, present, f"renewed-{os.getpid()}")
+    return Verdict(True)
 
 
 def rejected_units(out: Path, split: str, group: int, tables: list[str], unit: str) -> bool:
@@ -61,12 +66,17 @@ def rejected_units(out: Path, split: str, group: int, tables: list[str], unit: s
 
 
 def _fingerprints(out: Path, split: str, group: int, tables: list[str], note: GroupNote) -> dict[str, str]:
-    """Fingerprints of the units that are committed whole in every table; files as noted need not be opened."""
+    """Fingerprints of the units that are committed whole in every table.
+
+    Files as noted need not be opened; where one is not, all are hashed, for a damaged tar may have the right size.
+    """
     if note.shards and all(_as_noted(out / path, before) for path, before in note.shards.items()):
         return {
             name: f"{REJECTED}{unit.spec}" if unit.failed else fingerprint(unit.spec, notes_digest(unit.files))
             for name, unit in note.units.items()
         }
+    if not intact(out, split, tables, group):
+        return {}
     found: dict[str, str] | None = None
     for table in tables:
         facts = whole_group(out, split, table, group)

@@ -1,12 +1,16 @@
 """The closing summary of a run: records, bytes, rejects by reason, time by stage."""
 
-from collections import Counter
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
 
+from .recipe import Reject
+from .rejects import reasons
 from .run import Summary
 from .settings import RunSettings
+
+MOST_REASONS = 12
 
 
 def stage_table(stages: dict[str, float], records: int) -> Table:
@@ -20,6 +24,17 @@ def stage_table(stages: dict[str, float], records: int) -> Table:
                     if part.startswith("read: "):
                         label = f"  {part.removeprefix('read: ')}"
                         table.add_row(label, f"{inner:.2f}", f"{1000 * inner / max(records, 1):.1f}")
+    return table
+
+
+def reject_table(rejects: Sequence[Reject]) -> Table:
+    """Rejects by reason, most frequent first."""
+    table = Table("rejected", "stage", "reason", title=f"{len(rejects)} left out (rejects.parquet)")
+    kinds = reasons(rejects)
+    for stage, reason, count in kinds[:MOST_REASONS]:
+        table.add_row(str(count), stage, reason)
+    if len(kinds) > MOST_REASONS:
+        table.add_row(str(sum(count for _, _, count in kinds[MOST_REASONS:])), "", "other reasons")
     return table
 
 
@@ -40,11 +55,7 @@ def print_summary(summary: Summary, settings: RunSettings, console: Console) -> 
     state = "complete" if summary.complete else f"building: {left}"
     console.print(f"data set: {summary.records} records, {summary.bytes / 1e6:.1f} MB, {state}", highlight=False)
     if summary.rejects:
-        reasons = Counter((reject.stage, reject.error) for reject in summary.rejects)
-        table = Table("rejected", "stage", "reason", title=f"{len(summary.rejects)} left out (rejects.parquet)")
-        for (stage, error), count in reasons.most_common(12):
-            table.add_row(str(count), stage, error)
-        console.print(table)
+        console.print(reject_table(summary.rejects))
     if summary.lost_units > settings.max_reject * summary.units:
         console.print(
             f"more than --max-reject {settings.max_reject:g} of {summary.units} units were rejected; "

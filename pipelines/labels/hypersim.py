@@ -9,12 +9,26 @@ from ...datasets.camera import transform
 from ...datasets.errors import UsageError
 from ...datasets.octree import MAX_DEPTH
 from ..readers.hypersim.frames import Frame
-from .boundary import Boundary, boundary
-from .flags import pack_flags
-from .octree import build_octree, frame_cube
-from .tone import tone_map
+from . import boundary as boundary_label
+from . import flags as flags_label
+from . import normals as normals_label
+from . import octree as octree_label
+from . import resample, tone
 
 Made = Mapping[str, Any]
+
+# A label's version rises with that of every function that its output goes through.
+VERSIONS = {
+    "camera": 1,
+    "image": tone.VERSION + resample.VERSION,
+    "hdr": resample.VERSION,
+    "distance": resample.VERSION,
+    "flags": flags_label.VERSION + boundary_label.VERSION + normals_label.VERSION + resample.VERSION,
+    "normal": normals_label.VERSION + resample.VERSION,
+    "octree": octree_label.VERSION + normals_label.VERSION + resample.VERSION,
+    "intrinsic": resample.VERSION,
+    "semantic": resample.VERSION,
+}
 
 
 def camera(frame: Frame, options: Any) -> Made:
@@ -30,7 +44,7 @@ def image(frame: Frame, options: Any) -> Made:
     """The picture at the trajectory's exposure, and both exposures."""
     if frame.hdr is None:
         return {}
-    picture = tone_map(frame.hdr.astype(np.float32), frame.tone_scale)
+    picture = tone.tone_map(frame.hdr.astype(np.float32), frame.tone_scale)
     scales = {"tone_scale": frame.tone_scale, "frame_tone_scale": frame.frame_tone_scale}
     return {"image": picture} | {name: np.float32(value) for name, value in scales.items()}
 
@@ -51,11 +65,11 @@ def distance(frame: Frame, options: Any) -> Made:
 def flags(frame: Frame, options: Any) -> Made:
     """The bit field; what was not measured has no bit but BOUNDARY_IGNORE."""
     nothing = np.zeros(frame.size, np.bool_)
-    edges = Boundary(nothing, nothing, ~nothing)
+    edges = boundary_label.Boundary(nothing, nothing, ~nothing)
     if frame.distance is not None:
-        edges = boundary(frame.distance.astype(np.float32), frame.rays, options.boundary_tau)
+        edges = boundary_label.boundary(frame.distance.astype(np.float32), frame.rays, options.boundary_tau)
     normals = frame.normals
-    packed = pack_flags(
+    packed = flags_label.pack_flags(
         valid=frame.valid,
         normal_valid=normals.valid if normals else nothing,
         normal_flipped=normals.flipped if normals else nothing,
@@ -82,12 +96,12 @@ def octree(frame: Frame, options: Any) -> Made:
         return {"octree_dropped": 0}
     valid = frame.valid
     points = transform(frame.distance[valid].astype(np.float64)[:, None] * frame.rays[valid], frame.world_from_camera)
-    cube = frame_cube(points, options.cube_side)
+    cube = octree_label.frame_cube(points, options.cube_side)
     colour = None if frame.hdr is None else frame.hdr[valid].astype(np.float32)
     normals = None
     if frame.normals is not None:
         normals = frame.normals.normal[valid] @ frame.world_from_camera[:3, :3].T.astype(np.float32)
-    built = build_octree(points, colour, normals, cube, options.octree_depth, options.octree_full_depth)
+    built = octree_label.build_octree(points, colour, normals, cube, options.octree_depth, options.octree_full_depth)
     return {
         "cube": cube,
         "octree_split": built.split,
@@ -112,13 +126,18 @@ def semantic(frame: Frame, options: Any) -> Made:
     return {"semantic": frame.semantic, "instance": frame.instance}
 
 
-def check_octree(depth: int, full_depth: int, side: float) -> None:
-    """Refuse octree options that cannot be.
+def check_options(options: Any) -> None:
+    """Refuse label options that cannot be.
 
     Raises:
         UsageError: with the option's name.
     """
+    depth, full_depth, side = options.octree_depth, options.octree_full_depth, options.cube_side
     if not 1 <= full_depth <= depth <= MAX_DEPTH:
         raise UsageError(f"--octree-depth {depth}, --octree-full-depth {full_depth}: 1 <= full <= depth <= {MAX_DEPTH}")
     if not 0 < side < 1000:
         raise UsageError(f"--cube-side {side}: metres between 0 and 1000")
+    if not options.boundary_tau > 0:
+        raise UsageError(f"--boundary-tau {options.boundary_tau}: more than 0")
+    if not 0 < options.max_constant <= 1:
+        raise UsageError(f"--max-constant {options.max_constant}: a share of the frame, more than 0, at most 1")

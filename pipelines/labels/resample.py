@@ -106,7 +106,7 @@ def resample_distance(
     if size == distance.shape:
         return distance.copy()
     with np.errstate(divide="ignore"):  # a distance of 0 becomes infinite, which is never smooth
-        inverse = 1 / (distance * raw_rays_z.astype(np.float32, copy=False))
+        inverse = np.reciprocal(distance * raw_rays_z.astype(np.float32, copy=False)).astype(np.float32, copy=False)
     cells = [_cell(raw, new) for raw, new in zip(distance.shape, size, strict=True)]
     corners = _corners(inverse, cells)
     smallest, largest = corners[0].copy(), corners[0].copy()

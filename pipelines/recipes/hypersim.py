@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from ...datasets.schema import Column, Field
 from ...datasets.storage import Octahedral, Rounded
+from ..demo.hypersim import generate
 from ..labels import hypersim as make
 from ..rawfiles import RawFiles
 from ..readers.hypersim.frames import View, read_scene
@@ -43,24 +44,25 @@ class HypersimOptions(SelectionOptions):
 
 def plan(raw: Path, options: HypersimOptions) -> Plan:
     """Scenes of RAW under the options."""
-    make.check_octree(options.octree_depth, options.octree_full_depth, options.cube_side)
-    semantic = "semantic" in {label.name for label in RECIPE.labels("frames", options)}
+    make.check_options(options)
+    semantic = "semantic" in _on(options)
     return plan_scenes(raw, options, parse_size(options.size), semantic)
 
 
 def read(unit: Unit, files: RawFiles, options: HypersimOptions) -> Iterator[Sample | Reject]:
     """Frames of one scene, with the modalities that the labels need."""
-    on = {label.name for label in RECIPE.labels("frames", options)}
-    normals = "normal" if options.normals == "geometric" else "normal_bump"
-    view = View(parse_size(options.size), normals, "intrinsic" in on, "semantic" in on, options.max_constant)
+    on, normals = _on(options), "normal" if options.normals == "geometric" else "normal_bump"
+    view = View(
+        size=parse_size(options.size), colour=bool(on & {"image", "hdr", "octree"}),
+        distance=bool(on & {"distance", "flags", "octree"}),
+        normals=normals if on & {"normal", "flags", "octree"} else None,
+        intrinsic="intrinsic" in on, semantic="semantic" in on, max_constant=options.max_constant,
+    )  # fmt: skip
     yield from read_scene(unit, files, view)
 
 
-def demo(out: Path, **options: Any) -> None:
-    """Demo raw data; see `tessera demo hypersim --help`."""
-    from ..demo.hypersim import generate
-
-    generate(out, **options)
+def _on(options: HypersimOptions) -> set[str]:
+    return {label.name for label in RECIPE.labels("frames", options)}
 
 
 def record_bytes(options: HypersimOptions) -> int:
@@ -68,8 +70,7 @@ def record_bytes(options: HypersimOptions) -> int:
     sizes = {"image": 0.5, "hdr": 3.0, "distance": 0.6, "flags": 0.1, "normal": 0.5, "octree": 0.6, "intrinsic": 9.0,
              "semantic": 0.1, "camera": 0.0}  # fmt: skip
     height, width = parse_size(options.size)
-    on = [label.name for label in RECIPE.labels("frames", options)]
-    return int(8192 + height * width * sum(sizes[name] for name in on))
+    return int(8192 + height * width * sum(sizes[name] for name in _on(options)))
 
 
 def dimensions(options: HypersimOptions) -> dict[str, int | None]:
@@ -79,38 +80,38 @@ def dimensions(options: HypersimOptions) -> dict[str, int | None]:
 
 
 LABELS = (
-    Label("camera", 1, make.camera, (
+    Label("camera", make.VERSIONS["camera"], make.camera, (
         Field("intrinsics", "float64", (3, 3), "npz", "pixel", "camera", "corner origin, pixel centres at +0.5"),
         Field("world_from_camera", "float64", (4, 4), "npz", "metre", "world", "OpenCV camera axes, world z up"),
         Field("raw_cam_from_uv", "float64", (3, 3), "npz", "", "raw camera",
               "M_cam_from_uv of the raw camera (x right, y up, looks along -z), uv in [-1, 1], v up"),
     )),
-    Label("image", 1, make.image, (
+    Label("image", make.VERSIONS["image"], make.image, (
         Field("image", "uint8", HW3, "jpg", meaning="tone-mapped sRGB, one exposure for the trajectory",
               options={"quality": 95}, optional=True),
         Field("tone_scale", "float32", (), "npz", meaning="exposure of the trajectory: image = (scale hdr)^(1/2.2)",
               optional=True),
         Field("frame_tone_scale", "float32", (), "npz", meaning="exposure of this frame alone", optional=True),
     )),
-    Label("hdr", 1, make.hdr, (
+    Label("hdr", make.VERSIONS["hdr"], make.hdr, (
         Field("hdr", "float16", HW3, "blosc", "radiance, linear", meaning="colour, mean over each pixel's footprint",
               storage=LIT, optional=True),
     ), (Column("nonfinite", "int64", "raw colour values that were infinite or NaN"),)),
-    Label("distance", 1, make.distance, (
+    Label("distance", make.VERSIONS["distance"], make.distance, (
         Field("distance", "float16", HW, "blosc", "metre", "camera", "Euclidean, along each pixel's ray",
               optional=True, nan="not measured"),
     ), (Column("mean_distance", "float64", "metres, over valid pixels"),)),
-    Label("flags", 1, make.flags, (
+    Label("flags", make.VERSIONS["flags"], make.flags, (
         Field("flags", "uint8", HW, "blosc", meaning="bits of PixelFlag: 1 valid, 2 normal valid, 4 normal flipped, "
               "8 boundary, 16 occluder side, 32 boundary ignore"),
     ), (Column("valid_share", "float64", "share of valid pixels"),
         Column("flipped_share", "float64", "share of flipped normals"),
         Column("boundary_share", "float64", "share of boundary pixels"))),
-    Label("normal", 1, make.normal, (
+    Label("normal", make.VERSIONS["normal"], make.normal, (
         Field("normal", "float32", HW3, "blosc", "unit vector", "camera", "faces the camera; zero where not valid",
               storage=UNIT, optional=True),
     )),
-    Label("octree", 1, make.octree, (
+    Label("octree", make.VERSIONS["octree"], make.octree, (
         Field("cube", "float64", (4,), "npz", "metre", "world", "centre x y z and side", optional=True),
         Field("octree_split", "uint8", ("octree_bytes",), "npz", "bit", "cube", "split bits by depth, "
               "full depth first, each depth in whole bytes (datasets/octree.py rebuilds the keys)", optional=True),
@@ -120,7 +121,7 @@ LABELS = (
               storage=UNIT, optional=True),
         Field("octree_alpha", "float16", ("leaves",), "blosc", "", "cube", "opacity of each leaf", optional=True),
     ), (Column("octree_dropped", "int64", "valid points outside the cube"),)),
-    Label("intrinsic", 1, make.intrinsic, tuple(
+    Label("intrinsic", make.VERSIONS["intrinsic"], make.intrinsic, tuple(
         Field(name, "float16", HW3, "blosc", unit, meaning=meaning, storage=EXACT, optional=True)
         for name, unit, meaning in (
             ("albedo", "", "diffuse reflectance"),
@@ -128,7 +129,7 @@ LABELS = (
             ("residual", "radiance, linear", "hdr - albedo x illumination"),
         )
     ), default=False),
-    Label("semantic", 1, make.semantic, (
+    Label("semantic", make.VERSIONS["semantic"], make.semantic, (
         Field("semantic", "int8", HW, "blosc", meaning="NYU40 class, -1 unknown", optional=True),
         Field("instance", "int16", HW, "blosc", meaning="instance id in the scene, -1 unknown", optional=True),
     ), default=False),
@@ -141,6 +142,6 @@ RECIPE = Recipe(
     tables={"frames": TableSpec(LABELS, dimensions, (
         Column("scene", "string"), Column("camera", "string"), Column("frame", "int64"),
     ))},
-    plan=plan, read=read, record_bytes=record_bytes, demo=demo,
+    plan=plan, read=read, record_bytes=record_bytes, demo=generate,
     selecting=SELECTING,
 )  # fmt: skip

@@ -10,6 +10,7 @@ import pytest
 from tessera.datasets import Catalog, TesseraError, UsageError
 from tessera.pipelines import run
 from tessera.pipelines.lock import lock_commit, lock_finish, lock_out
+from tessera.pipelines.status import read_standing
 
 from .conftest import Toy
 
@@ -61,16 +62,21 @@ def test_parts_side_by_side_as_processes(raw: Toy) -> None:
 
 
 def test_two_parts_that_finish_at_once_leave_a_complete_data_set(raw: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Part 0 judges the data set incomplete; before it says so, part 1 commits its last group and finishes, too."""
+    """Part 0 judges the data set incomplete; before it says so, part 1 has come to commit and to finish, too."""
     scan, others = run.scan_shards, []
+
+    def committing() -> bool:
+        standings = [read_standing(path) for path in raw.out.glob("runs/*/status/*.json")]
+        return any(standing.stage == "commit" for standing in standings)
 
     def slow_scan(*arguments: object) -> object:
         if not others:
             others.append(raw.start("--part", "1/2", "--shard-mb", "1"))
             deadline = time.monotonic() + 30
-            while len(list((raw.out / "runs/notes").glob("*.json"))) < 6 and time.monotonic() < deadline:
-                time.sleep(0.02)
-            time.sleep(0.5)
+            while not committing():
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            time.sleep(1.0)
         return scan(*arguments)
 
     monkeypatch.setattr(run, "scan_shards", slow_scan)

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+import tyro
 
 from ....datasets.errors import TesseraError, UsageError
 from .faults import Fault, table_faults
@@ -19,8 +21,13 @@ from .tasks import Job, forget, light_scene, render_frames, run_single
 FRAMES_A_TASK = 4
 
 
-def generate(out: Path, *, scale: Literal["small", "full"] = "full", faults: bool = False, seed: int = 0,
-             workers: int | None = None, report: Callable[[str], None] | None = None) -> None:  # fmt: skip
+Report = Annotated[Callable[[str], None] | None, tyro.conf.Fixed, tyro.conf.Suppress]
+
+
+def generate(
+    out: Path, *, scale: Literal["small", "full"] = "full", faults: bool = False, seed: int = 0,
+    workers: int | None = None, report: Report = None,
+) -> None:  # fmt: skip
     """Writes demo raw data in Hypersim's layout and encodings.
 
     The same scale, faults and seed give the same bytes in every file, whatever the number of workers.

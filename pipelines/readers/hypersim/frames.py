@@ -22,15 +22,18 @@ from .metadata import parse_scene_csv
 
 INTRINSIC = ("diffuse_reflectance", "diffuse_illumination", "residual")
 ORTHONORMAL = 1e-4
+KEPT_BYTES = 256 << 20
 SCALE_TOLERANCE = 1e-5
 
 
 @dataclass(frozen=True)
 class View:
-    """What a reader does with frames: their size, which normals, which extra modalities, and the constancy check."""
+    """What a reader does with frames: their size, which modalities, and the constancy check."""
 
     size: tuple[int, int]
-    normals: str = "normal"
+    colour: bool = True
+    distance: bool = True
+    normals: str | None = "normal"
     intrinsic: bool = False
     semantic: bool = False
     max_constant: float = 0.3
@@ -82,7 +85,10 @@ class Frame:
 
 @dataclass(frozen=True)
 class _Light:
+    """A frame's colour after the first pass; `hdr` is None where the file is missing, or `again` has to read it."""
+
     hdr: NDArray[np.float16] | None
+    again: bool
     nonfinite: int
     scale: float
 
@@ -108,6 +114,7 @@ class SceneReader:
         self.rays = pixel_rays(self.intrinsics, *view.size)
         self.metres_per_unit = self._metres_per_unit(float(plan["metres_per_unit"]))
         self._at = ""
+        self._entity_files: dict[str, bytes] = {}  # entity files between the two passes of a trajectory
 
     def __iter__(self) -> Iterator[Sample | Reject]:
         """A sample or a reject for each planned record, trajectory by trajectory."""
@@ -118,16 +125,21 @@ class SceneReader:
             yield from self._trajectory(camera, frames)
 
     def _trajectory(self, camera: str, frames: Mapping[str, int]) -> Iterator[Sample | Reject]:
-        """Light of all frames first, for their common exposure; then each frame. Memory: a float16 picture a frame."""
+        """Light of all frames first, for their common exposure; then each frame.
+
+        Pictures of the first pass are kept up to KEPT_BYTES, the rest is read again, so that memory is bounded.
+        """
         try:
             rotations, positions = self._poses(camera)
         except (RawDataError, FileNotFoundError) as error:
             yield from (self._reject(key, error) for key in frames)
             return
+        self._entity_files.clear()
         histogram, lights, lost = LuminanceHistogram(), {}, {}
-        for key, frame in frames.items():
+        room = KEPT_BYTES // (self.view.size[0] * self.view.size[1] * 6)
+        for number, (key, frame) in enumerate(frames.items()):
             try:
-                lights[key] = self._light(camera, frame, histogram)
+                lights[key] = self._light(camera, frame, histogram, number < room)
             except RawDataError as error:
                 lost[key] = self._reject(key, error)
         trajectory_scale = tone_scale(histogram.percentile(90))
@@ -197,38 +209,60 @@ class SceneReader:
         with self.files.stages("inflate"):
             return decode_hdf5(data, source=self._at, shapes=[shape], dtypes=kind.dtypes)
 
-    def _light(self, camera: str, frame: int, histogram: LuminanceHistogram) -> _Light:
-        raw = self._array(camera, frame, "color")
+    def _entities(self, camera: str, frame: int) -> NDArray | None:
+        """Entity ids at the raw size; the file is read once for both passes, and inflated in each."""
+        self._at = path = frame_file(self.folder, camera, frame, "render_entity_id")
+        try:
+            data = self._entity_files.pop(path, None) or self._entity_files.setdefault(path, self.files.read(path))
+        except FileNotFoundError:
+            return None
+        with self.files.stages("inflate"):
+            return decode_hdf5(data, source=path, shapes=[self.raw_size], dtypes=["int16"])
+
+    def _light(self, camera: str, frame: int, histogram: LuminanceHistogram, keep: bool) -> _Light:
+        """Colour of a frame, and its luminances counted in the histogram once the frame has passed the checks."""
+        raw = self._array(camera, frame, "color") if self.view.colour else None
         if raw is None:
-            return _Light(None, 0, 1.0)
-        ids = self._array(camera, frame, "render_entity_id")
+            return _Light(None, False, 0, 1.0)
+        ids = self._entities(camera, frame)
         with self.files.stages("resample"):
             colour, nonfinite = sanitise(raw)
             valid = np.ones(self.raw_size, np.bool_) if ids is None else ids != -1
             own = LuminanceHistogram()
             own.add(colour, valid)
-            histogram.merge(own)
-            hdr = area_average(colour, self.view.size).astype(np.float16)
         self._at = frame_file(self.folder, camera, frame, "color")
         self._check_constant(own.counts, "luminance")
-        return _Light(hdr, nonfinite, tone_scale(own.percentile(90)))
+        histogram.merge(own)
+        hdr = self._shrink(colour) if keep else None
+        return _Light(hdr, not keep, nonfinite, tone_scale(own.percentile(90)))
+
+    def _shrink(self, colour: NDArray[np.float32]) -> NDArray[np.float16]:
+        with self.files.stages("resample"):
+            return area_average(colour, self.view.size).astype(np.float16)
+
+    def _hdr(self, camera: str, frame: int, light: _Light) -> NDArray[np.float16] | None:
+        if not light.again:
+            return light.hdr
+        raw = self._array(camera, frame, "color")
+        return None if raw is None else self._shrink(sanitise(raw)[0])
 
     def _check_constant(self, counts: NDArray[np.int64], what: str) -> None:
-        """Refuse a frame most of which is one value: the sign of a failed rendering."""
-        share = counts.max() / max(int(counts.sum()), 1)
+        """Refuse a frame much of which is one value: the sign of a failed rendering."""
+        share = counts.max() / (self.raw_size[0] * self.raw_size[1])
         if share > self.view.max_constant:
             raise RawDataError(f"{self._at}: one {what} fills {share:.0%} of the frame (--max-constant)")
 
     def _frame(
         self, camera: str, frame: int, pose: NDArray[np.float64], light: _Light, trajectory_scale: float
     ) -> Frame:
-        ids = self._array(camera, frame, "render_entity_id")
-        distance = self._distance(camera, frame, ids)
-        if distance is None and light.hdr is None:
+        ids = self._entities(camera, frame)
+        distance = self._distance(camera, frame, ids) if self.view.distance else None
+        hdr = self._hdr(camera, frame, light)
+        if distance is None and hdr is None and (self.view.distance or self.view.colour):
             raise RawDataError(f"{self._at}: neither colour nor depth of frame {frame} is there")
         return Frame(
             intrinsics=self.intrinsics, world_from_camera=pose, cam_from_uv=self.cam_from_uv, size=self.view.size,
-            hdr=light.hdr, nonfinite=light.nonfinite, tone_scale=trajectory_scale, frame_tone_scale=light.scale,
+            hdr=hdr, nonfinite=light.nonfinite, tone_scale=trajectory_scale, frame_tone_scale=light.scale,
             distance=distance, normals=self._normals(camera, frame, ids, pose),
             intrinsic=self._intrinsic(camera, frame) if self.view.intrinsic else None,
             semantic=self._ids(camera, frame, "semantic", np.int8),
@@ -250,6 +284,8 @@ class SceneReader:
         return resampled.astype(np.float16)
 
     def _normals(self, camera: str, frame: int, ids: NDArray | None, pose: NDArray[np.float64]) -> Normals | None:
+        if self.view.normals is None:
+            return None
         raw = self._array(camera, frame, f"{self.view.normals}_cam")
         in_world = raw is None
         if raw is None:

@@ -61,7 +61,7 @@ def parse_size(text: str) -> tuple[int, int]:
     Raises:
         UsageError: it is not of that form, or not a sensible size.
     """
-    match = re.fullmatch(r"(\d+)x(\d+)", text)
+    match = re.fullmatch(r"(\d+)[xX](\d+)", text)
     if not match or not all(8 <= int(side) <= LARGEST_SIDE for side in match.groups()):
         raise UsageError(f"--size {text}: expected HEIGHTxWIDTH of 8 to {LARGEST_SIDE} pixels, such as 384x512")
     return int(match[1]), int(match[2])

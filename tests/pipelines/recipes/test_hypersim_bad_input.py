@@ -4,6 +4,8 @@ import csv
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 from tessera.datasets import Dataset, RawDataError, UsageError
 from tessera.datasets.flags import PixelFlag, has_flag
 from tessera.pipelines.discover import load_recipe
+from tessera.pipelines.readers.hypersim import frames
 from tessera.pipelines.recipe import Reject
 from tessera.pipelines.rejects import read_rejects
 from tessera.pipelines.run import run_recipe
@@ -178,6 +181,47 @@ def test_infinite_colour_is_clamped_and_counted(raw: Path, tmp_path: Path) -> No
     assert np.isfinite(record["hdr"]).all() and record["hdr"].max() > 10_000
 
 
+def test_a_rejected_frame_does_not_change_the_exposure_of_the_others(raw: Path, tmp_path: Path) -> None:
+    """Found by review: a frame of constant 1000 made its whole trajectory black."""
+    path = raw / f"{FINAL}.color.hdf5"
+    replace(path, path.read_bytes()[:1000])
+    without, _ = run(raw, tmp_path / "without")
+    write_array(path, np.full((192, 256, 3), 1000, np.float16))
+    broken, rejects = run(raw, tmp_path / "broken")
+    assert [reject.key for reject in rejects] == [KEY] and "one luminance fills" in rejects[0].error
+    for record in broken.table("frames"):
+        assert record["tone_scale"] == without.table("frames")[record.key]["tone_scale"]
+
+
+def test_pictures_that_are_not_kept_are_read_again(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory is bounded however long a trajectory is; the records are the same."""
+    kept, _ = run(raw, tmp_path / "kept")
+    monkeypatch.setattr(frames, "KEPT_BYTES", 96 * 128 * 6)  # one picture
+    again, _ = run(raw, tmp_path / "again")
+    assert [s.sha256 for s in kept.catalog.shards] == [s.sha256 for s in again.catalog.shards]
+
+
+def test_a_modality_that_no_label_needs_is_not_read(raw: Path, tmp_path: Path) -> None:
+    replace(raw / f"{FINAL}.color.hdf5", b"")
+    replace(raw / f"{GEOMETRY}.normal_cam.hdf5", b"")
+    dataset, rejects = run(raw, tmp_path / "out", without="image,hdr,octree,normal,flags")
+    assert not rejects and set(dataset.table("frames")[KEY]) == {
+        "intrinsics", "world_from_camera", "raw_cam_from_uv", "distance",
+    }  # fmt: skip
+
+
+def test_square_brackets_in_a_raw_file_are_no_markup(raw: Path, tmp_path: Path) -> None:
+    """Found by review: the summary ended in a traceback, and `tessera info` for ever after."""
+    replace(
+        raw / SCENE / "_detail" / "metadata_scene.csv", b"parameter_name,parameter_value\nmeters_per_asset_unit,[/x]\n"
+    )
+    out = tmp_path / "out"
+    shards = ["shards", "hypersim", "--raw", str(raw), "--out", str(out), "--workers", "0"]
+    for arguments in (shards, ["info", str(out)]):
+        done = subprocess.run([sys.executable, "-m", "tessera", *arguments], capture_output=True, text=True, cwd="/")
+        assert "Traceback" not in done.stderr and "[/x]" in done.stdout
+
+
 def test_one_exposure_for_a_trajectory(raw: Path, tmp_path: Path) -> None:
     dataset, _ = run(raw, tmp_path / "out")
     scales: dict[str, set[float]] = {}
@@ -236,7 +280,8 @@ def test_raw_equal_to_out(raw: Path) -> None:
 
 @pytest.mark.parametrize(
     "options", [{"size": "384"}, {"size": "4x4"}, {"scenes": ","}, {"splits": "dev"}, {"without": "nonsense"},
-                {"octree_depth": 11}, {"exclude_lists": "nonsense"}]
+                {"octree_depth": 11}, {"exclude_lists": "nonsense"}, {"boundary_tau": -1.0}, {"max_constant": -5.0},
+                {"without": "camera,image,hdr,distance,flags,normal,octree"}]
 )  # fmt: skip
 def test_bad_options_are_named(raw: Path, tmp_path: Path, options: dict[str, object]) -> None:
     recipe = load_recipe("hypersim")
@@ -277,7 +322,9 @@ def test_every_deliberate_fault_is_handled(faulty: Path, tmp_path: Path) -> None
             assert (np.isclose(length, 1, atol=1e-4) | (length == 0)).all()
     assert any(record.columns["flipped_share"] > 0 for record in table)
     assert any(record.columns["nonfinite"] > 0 for record in table)
-    assert any("normal" not in record for record in table) or any("normal" in kind for kind in kinds)
+    missing = [f for f in faults if f["kind"] == "missing_file"]
+    keys = [f"{f['scene']}-{f['camera']}-{int(f['frame']):04d}" for f in missing]
+    assert keys and all("normal" in table[key] for key in keys), "world normals stand in"
     frames = {(r.columns["scene"], r.columns["camera"]): set() for r in table}
     for record in table:
         frames[record.columns["scene"], record.columns["camera"]].add(record.columns["frame"])

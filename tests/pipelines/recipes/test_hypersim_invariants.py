@@ -75,7 +75,7 @@ def test_i5_invalid_exactly_where_there_is_no_entity(records: list[Record], demo
 def test_i6_semantic_classes(records: list[Record], demo: Path) -> None:
     for record in records:
         classes = set(np.unique(record["semantic"]).tolist())
-        assert classes <= {-1, *range(1, 41)} and 2 in classes | {2}
+        assert classes <= {-1, *range(1, 41)} and len(classes) > 3
         np.testing.assert_array_equal(
             record["semantic"], nearest(raw_array(demo, record, "semantic"), record["semantic"].shape)
         )
