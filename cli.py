@@ -56,7 +56,9 @@ def run(arguments: list[str]) -> int:
     from .datasets.errors import TesseraError, UsageError
 
     try:
-        return int(importlib.import_module(f".commands.{verb}", __package__).main(arguments[1:]) or 0)
+        status = int(importlib.import_module(f".commands.{verb}", __package__).main(arguments[1:]) or 0)
+        sys.stdout.flush()  # here, where a reader that has gone is no error, and not when the interpreter ends
+        return status
     except UsageError as error:
         print(f"tessera {verb}: {error}", file=sys.stderr)
         return 2

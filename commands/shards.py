@@ -45,7 +45,8 @@ def main(arguments: list[str]) -> int:
     if not arguments or arguments[0].startswith("-"):
         names = ", ".join(recipe_names())
         if arguments and arguments[0] in ("-h", "--help"):
-            print(f"usage: tessera shards RECIPE --raw DIR [options]\nrecipes: {names}")
+            print(f"usage: tessera shards RECIPE --raw DIR [options]\nrecipes: {names}\n")
+            print("`tessera shards RECIPE --help` lists the options of the run and of the recipe.")
             return 0
         raise UsageError(f"name a recipe first ({names})")
     recipe = load_recipe(arguments[0])

@@ -14,13 +14,15 @@ def verify(data: Annotated[Path, tyro.conf.Positional]) -> int:
     Args:
         data: folder of the data set.
     """
-    shards = bad = 0
+    shards = bad = damaged = 0
     for name, problems in check(data):
         shards += name != "dataset.json"
         for problem in problems:
             bad += 1
+            damaged += name != "dataset.json"
             print(f"{name}: {problem}")
-    print(f"{shards} shards checked, {bad} problems" + ("" if bad == 0 else "; delete what is damaged and run again"))
+    todo = "; delete the tars and indexes named above, then run the same `tessera shards` command" if damaged else ""
+    print(f"{shards} shards checked, {bad} problem{'s' * (bad != 1)}{todo}")
     return int(bad > 0)
 
 

@@ -1,7 +1,8 @@
-"""Ground floor: schema, codecs, shards, index, catalog and readers (numpy, pyarrow and fsspec only)."""
+"""Ground floor: schema, codecs, shards, index, catalog and readers (numpy, pyarrow, numcodecs and Pillow only)."""
 
 from .catalog import Catalog
 from .errors import FormatError, RawDataError, SchemaError, TesseraError, UsageError
+from .foreign import record_decoder, tar_paths
 from .schema import Column, Field, Reference, Schema
 from .shard import ShardWriter
 from .storage import Octahedral, Rounded
@@ -10,5 +11,6 @@ from .verify import verify
 
 __all__ = [
     "Catalog", "Column", "Dataset", "Field", "FormatError", "Octahedral", "RawDataError", "Record", "Reference",
-    "Rounded", "Schema", "SchemaError", "ShardWriter", "Table", "TesseraError", "UsageError", "verify",
+    "Rounded", "Schema", "SchemaError", "ShardWriter", "Table", "TesseraError", "UsageError",
+    "record_decoder", "tar_paths", "verify",
 ]  # fmt: skip

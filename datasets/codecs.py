@@ -116,7 +116,7 @@ class _Picture:
         try:
             with Image.open(io.BytesIO(data), formats=[self.format]) as picture:
                 _expect((picture.height, picture.width), tuple(shape[:2]), "picture size (height, width)")
-                array = np.asarray(picture)
+                array = np.array(picture)  # writable, as torch wants it
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise FormatError(f"{self.format} picture is damaged: {error}") from error
         _expect(array.shape, tuple(shape), "picture shape")

@@ -47,7 +47,7 @@ class Record(Mapping[str, Any]):
             FormatError: the stored bytes are damaged; the message names shard, key and field.
         """
         if name not in self:
-            raise KeyError(name)
+            raise KeyError(f"{name!r} (record {self.key} has {', '.join(self)})")
         return self._table._read(self._shard, self._row, name)
 
     def __contains__(self, name: object) -> bool:
@@ -61,6 +61,10 @@ class Record(Mapping[str, Any]):
     def __len__(self) -> int:
         """Number of fields that this record has."""
         return sum(1 for _ in self)
+
+    def __repr__(self) -> str:
+        """Key and fields."""
+        return f"Record({self.key!r}: {', '.join(self)})"
 
     def stored_bytes(self) -> dict[str, int]:
         """Bytes of each field as stored."""
@@ -104,6 +108,8 @@ class Table:
         Raises:
             KeyError: no record has this key.
         """
+        if not isinstance(key, str):
+            raise KeyError(f"{key!r}: records are looked up by key, such as {next(self.keys(), 'none: it is empty')!r}")
         for unit in unit_candidates(key):
             for shard in self._by_unit.get(unit, ()):
                 rows = self._rows(shard)
@@ -135,6 +141,10 @@ class Table:
         """All index rows as one arrow table."""
         tables = [self._rows(shard).replace_schema_metadata() for shard in self.shards]
         return pa.concat_tables(tables) if tables else arrow_schema(self.schema).empty_table()
+
+    def __repr__(self) -> str:
+        """Name, records and fields."""
+        return f"Table({self.name!r}, {len(self)} records: {', '.join(self.schema.by_name)})"
 
     def close(self) -> None:
         """Drop the memory maps; arrays that views of them hold stay valid."""

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
+from ..datasets.schema import Field
 from .discover import load_recipe, recipe_names
+from .recipe import Label
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,11 @@ def recipe_rows() -> list[RecipeRow]:
     ]
 
 
+def _stored(entry: Field) -> str:
+    """`, rounded 8` or nothing."""
+    return ", " + " ".join(str(value) for value in entry.storage.to_json().values()) if entry.storage else ""
+
+
 def recipes_markdown() -> str:
     """The page docs/recipes.md."""
     lines = ["# Recipes", "", "Written by `tessera ls --markdown`; a recipe is one file in `pipelines/recipes/`.", ""]
@@ -37,14 +44,16 @@ def recipes_markdown() -> str:
         for table, spec in recipe.tables.items():
             lines += [f"Table `{table}`:", "", "| label | on | field | dtype | shape | codec | frame | content |"]
             lines += ["| --- | --- | --- | --- | --- | --- | --- | --- |"]
-            for label in spec.labels:
-                for entry in label.fields:
-                    shape = " x ".join(str(size) for size in entry.shape) or "scalar"
-                    on = "yes" if label.default else f"`--with {label.name}`"
-                    unit = f", {entry.unit}" if entry.unit else ""
-                    lines.append(
-                        f"| {label.name} | {on} | `{entry.name}` | {entry.dtype} | {shape} | {entry.codec} | "
-                        f"{entry.frame} | {entry.meaning}{unit} |"
-                    )
-            lines.append("")
+            lines += [_line(label, entry) for label in spec.labels for entry in label.fields]
+            columns = [*spec.columns, *(column for label in spec.labels for column in label.columns)]
+            named = (f"`{column.name}`" + (f" ({column.meaning})" if column.meaning else "") for column in columns)
+            lines += ["", "Index columns: " + ", ".join(named), ""]
     return "\n".join(lines)
+
+
+def _line(label: Label, entry: Field) -> str:
+    shape = " x ".join(str(size) for size in entry.shape) or "scalar"
+    on = "yes" if label.default else f"`--with {label.name}`"
+    content = f"{entry.meaning}, {entry.unit}" if entry.unit else entry.meaning
+    codec = entry.codec + _stored(entry)
+    return f"| {label.name} | {on} | `{entry.name}` | {entry.dtype} | {shape} | {codec} | {entry.frame} | {content} |"

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from .. import __version__
 from ..datasets.errors import TesseraError
+from .discover import load_recipe
 from .group import GroupResult, GroupTask, build_group
 from .limits import guard_import_path, process_time_limit, use_one_thread
 from .recipe import Reject
@@ -62,8 +64,16 @@ def _versions() -> dict[str, str]:
     return {"tessera": f"{__version__} {digest.hexdigest()[:12]}", "python": sys.version.split()[0], **versions}
 
 
-def start_ray(workers: int, address: str | None) -> int:
+def _warm(recipe: str) -> None:
+    guard_import_path()
+    use_one_thread()
+    load_recipe(recipe)
+
+
+def start_ray(workers: int, address: str | None, recipe: str) -> int:
     """Start a local Ray with `workers` CPUs, or join a cluster and compare versions; returns the tasks run at once.
+
+    The workers import what they need here, which is start-up and not work.
 
     Raises:
         TesseraError: Ray cannot be started or joined, or a node of the cluster runs other versions, which would give
@@ -73,14 +83,20 @@ def start_ray(workers: int, address: str | None) -> int:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     common: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
     local: dict[str, Any] = {"num_cpus": workers, "include_dashboard": False}
+    before = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address=address or "local", **common, **({} if address else local))
     except Exception as error:  # Ray's own are of many kinds
         what = f"--ray-address {address}: this cluster cannot be joined" if address else "Ray cannot be started"
         raise TesseraError(f"{what} ({type(error).__name__}: {error}); --workers 0 does without") from error
+    finally:
+        signal.signal(signal.SIGTERM, before)  # Ray's own prints a crash dump
     if address:
         _compare_versions()
-    return int(ray.cluster_resources().get("CPU", 1))
+    at_once = int(ray.cluster_resources().get("CPU", 1))
+    warm = ray.remote(num_cpus=1, max_retries=0)(_warm)
+    ray.get([warm.remote(recipe) for _ in range(at_once)])
+    return at_once
 
 
 def _compare_versions() -> None:
@@ -115,7 +131,8 @@ def run_ray(
         TesseraError: a failure that ends the run.
     """
     remote = ray.remote(num_cpus=1, max_retries=0, retry_exceptions=False)(_worker)
-    waiting = [_Flight(task) for task in reversed(tasks)]
+    # The largest groups first, so that no worker is left alone with one at the end.
+    waiting = [_Flight(t) for t in sorted(tasks, key=lambda t: sum(len(unit.records) for unit in t.units))]
     flying: dict[Any, _Flight] = {}
     while waiting or flying:
         while waiting and len(flying) < at_once + 2:

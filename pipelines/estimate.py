@@ -95,6 +95,9 @@ def print_plan(recipe: Recipe, options: Any, raw: Path, settings: RunSettings, c
     """Print the estimate, and how much of it is done already."""
     prepared, figures = estimate(recipe, options, raw, settings)
     stale = stale_tasks(prepared, prepared.tasks)
+    missing = sum(len(unit.rejects) for unit in prepared.plan.units)
+    if missing:
+        console.print(f"{missing} selected records are not in RAW and will be rejects", highlight=False)
     total = sum(figures.records.values())
     for note in prepared.plan.notes:
         console.print(note, highlight=False)

@@ -113,7 +113,8 @@ def _run_locked(prepared: Prepared, run: str, journal: Journal, console: Console
     with lock_finish(out):
         _count(summary, out)
     too_many = summary.lost_units > settings.max_reject * summary.units
-    summary.status = int(too_many or (settings.part is None and not summary.complete))
+    empty = summary.complete and not summary.records
+    summary.status = int(too_many or empty or (settings.part is None and not summary.complete))
     summary.seconds = time.perf_counter() - start
     return summary
 
@@ -208,7 +209,7 @@ def _results(
 
     start = time.perf_counter()
     try:
-        at_once = cluster.start_ray(settings.workers, address)
+        at_once = cluster.start_ray(settings.workers, address, tasks[0].recipe)
         summary.setup_seconds += time.perf_counter() - start
         yield from cluster.run_ray(tasks, at_once, settings.retries, poll)
     finally:

@@ -54,10 +54,16 @@ def print_summary(summary: Summary, settings: RunSettings, console: Console) -> 
     left = "raw files changed meanwhile, run it again" if settings.part is None else "other parts are still to run"
     state = "complete" if summary.complete else f"building: {left}"
     console.print(f"data set: {summary.records} records, {summary.bytes / 1e6:.1f} MB, {state}", highlight=False)
+    lost = sum(1 for reject in summary.rejects if reject.key and reject.stage != "plan")
+    if lost:
+        share = lost / max(summary.records + lost, 1)
+        console.print(f"{lost} records failed, {share:.1%} of those that were there", highlight=False)
+    if summary.complete and not summary.records:
+        console.print("the data set holds no record at all", highlight=False)
     if summary.rejects:
         console.print(reject_table(summary.rejects))
     if summary.lost_units > settings.max_reject * summary.units:
         console.print(
             f"more than --max-reject {settings.max_reject:g} of {summary.units} units were rejected; "
-            "mend the raw data and run again with --retry-failed", highlight=False, soft_wrap=True,
+            "mend the raw data and run again", highlight=False, soft_wrap=True,
         )  # fmt: skip

@@ -156,4 +156,4 @@ def test_deaths_outside_a_units_work_are_no_units_fault_and_do_not_go_on_for_eve
 
 def test_a_cluster_that_cannot_be_joined_is_named() -> None:
     with pytest.raises(TesseraError, match=r"--ray-address nonsense: this cluster cannot be joined \(ValueError"):
-        start_ray(2, "nonsense")
+        start_ray(2, "nonsense", "toy")
