@@ -85,7 +85,7 @@ def _rates(runs: dict[int, list[Summary]]) -> list[dict[str, Any]]:
             "workers": workers,
             "frames/s best": best.built_records / _worked(best),
             "frames/s median": best.built_records / statistics.median(_worked(s) for s in summaries),
-            "start-up s": best.setup_seconds,
+            "start and stop s": best.setup_seconds,
             "stages s": inside,
             "overhead %": 100 * (1 - inside / (_worked(best) * max(workers, 1))),
         })  # fmt: skip

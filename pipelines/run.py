@@ -213,7 +213,9 @@ def _results(
         summary.setup_seconds += time.perf_counter() - start
         yield from cluster.run_ray(tasks, at_once, settings.retries, poll)
     finally:
+        start = time.perf_counter()
         cluster.ray.shutdown()
+        summary.setup_seconds += time.perf_counter() - start
 
 
 def _absorb(task: GroupTask, result: GroupResult, summary: Summary, journal: Journal) -> None:
