@@ -48,8 +48,9 @@ def print_summary(summary: Summary, settings: RunSettings, console: Console) -> 
         reused = f", {summary.reused_records} of them copied" if summary.reused_records else ""
         console.print(
             f"built {summary.built_records} records{reused} in {summary.built_groups} of {summary.groups} groups: "
-            f"{worked:.1f} s, {summary.built_records / worked:.2f} records/s (start and stop {summary.setup_seconds:.1f} s), "
-            f"{summary.retries} retries", highlight=False, soft_wrap=True,
+            f"{worked:.1f} s, {summary.built_records / worked:.2f} records/s "
+            f"(start and stop {summary.setup_seconds:.1f} s), {summary.retries} retries",
+            highlight=False, soft_wrap=True,
         )  # fmt: skip
     left = "raw files changed meanwhile, run it again" if settings.part is None else "other parts are still to run"
     state = "complete" if summary.complete else f"building: {left}"
