@@ -7,8 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tessera.datasets import Catalog
+from tessera.datasets import Catalog, SchemaError, UsageError
+from tessera.pipelines import notes, previous
 from tessera.pipelines.discover import load_recipe
+from tessera.pipelines.prepare import check_folders
+from tessera.pipelines.recipe import Plan, Unit
 from tessera.pipelines.run import Summary
 
 from .conftest import Toy
@@ -263,3 +266,67 @@ def test_other_labels_are_another_recipe_of_the_same_name_and_refused(built: Toy
     with pytest.raises(Exception, match="another schema in table numbers"):
         built.run(recipe=fewer, **SMALL)
     assert built.hashes() == before
+
+
+def test_a_tar_damaged_without_changing_its_size_is_built_again(built: Toy) -> None:
+    """Found by review: `tessera verify` called it damaged and the next run said that there was nothing to do."""
+    shard = Catalog.read(built.out).shards[0]
+    path = built.out / str(shard.tar)
+    data = bytearray(path.read_bytes())
+    data[700:750] = bytes(50)
+    path.write_bytes(data)
+    _, groups = run_again(built)
+    assert groups == {f"{shard.split}-{shard.group:06d}"}
+
+
+def test_what_was_only_touched_or_copied_is_read_once_and_then_trusted(
+    built: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    real = notes.RawFiles.read
+    monkeypatch.setattr(notes.RawFiles, "read", lambda self, path: (read.append(path), real(self, path))[1])
+    os.utime(built.raw / "u05.txt")
+    moved = built.out / str(Catalog.read(built.out).shards[0].tar)
+    os.utime(moved)
+    for expected in (["u05.txt"], []):
+        read.clear()
+        summary = built.run(**SMALL)
+        assert summary.built_groups == 0 and read == expected
+
+
+def test_plan_of_a_finished_data_set_says_that_nothing_is_to_do(built: Toy) -> None:
+    assert "nothing is to do" in built.call("--shard-mb", "1", "--plan", TOY_BYTES="118000").stdout
+    built.unit("u08", "x xx xxx xxxxxxxxx")
+    done = built.call("--shard-mb", "1", "--plan", TOY_BYTES="118000")
+    assert "4 records in 1 groups are to do" in done.stdout, done.stderr
+
+
+def test_many_kept_units_are_copied_in_time_linear_in_their_number(toy: Toy) -> None:
+    """Found by review: every unit read the whole index again. Index reads are counted, not seconds."""
+    toy.fill(40, 2)
+    toy.run()
+    toy.unit("u08", "x xx xxx")
+    reads: list[Path] = []
+    real = previous.read_rows
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(previous, "read_rows", lambda path: (reads.append(path), real(path))[1])
+        summary = toy.run()
+    assert summary.reused_records > 20 and len(reads) == summary.built_groups
+
+
+@pytest.mark.parametrize("option", ["raw", "out"])
+def test_object_store_urls_are_refused_and_make_no_folder(toy: Toy, option: str) -> None:
+    toy.fill(1)
+    place = {"raw": toy.raw, "out": toy.out, option: Path("s3://bucket/x")}
+    with pytest.raises(UsageError, match="object stores are not supported yet"):
+        check_folders(place["raw"], place["out"])
+
+
+def test_names_that_could_leave_out_are_refused_before_anything_is_written(toy: Toy) -> None:
+    toy.fill(1)
+    recipe = load_recipe("toy")
+    for name, split in (("u", "../evil"), ("a/b", "train"), ("a.b", "train")):
+        plan = Plan((Unit(name, split, {name: 0}),))
+        with pytest.raises(SchemaError):
+            toy.run(recipe=replace(recipe, plan=lambda raw, options, plan=plan: plan))
+    assert not toy.out.exists() and not (toy.root / "evil").exists()
