@@ -27,7 +27,7 @@ from .progress import RunProgress
 from .recipe import Recipe, Reject
 from .rejects import REJECTS, write_rejects
 from .settings import RunSettings
-from .stale import judge_group
+from .stale import judge_group, rejected_units
 from .status import opened_path, read_standing
 
 
@@ -97,6 +97,9 @@ def run_recipe(
 def _run_locked(prepared: Prepared, run: str, journal: Journal, console: Console, start: float) -> Summary:
     out, settings = prepared.out, prepared.settings
     summary = Summary(run, groups=len(prepared.tasks), units=len(prepared.plan.units))
+    journal.write("plan", notes=prepared.plan.notes, units=summary.units, records=prepared.records)
+    for note in prepared.plan.notes:
+        console.print(note, highlight=False, soft_wrap=True)
     _sweep(prepared)
     tasks = stale_tasks(prepared, _own_tasks(prepared))
     state = Catalog.read(out, scan=False).state if (out / CATALOG).exists() else None
@@ -158,9 +161,14 @@ def stale_tasks(prepared: Prepared, tasks: Sequence[GroupTask]) -> list[GroupTas
             task.raw, task.out, task.split, task.group, tables, list(task.units), task.specs,
             rehash=settings.rehash, retry_failed=settings.retry_failed,
         )  # fmt: skip
-        if not verdict.fresh:
+        if not verdict.fresh and (not settings.retry_failed or _has_rejects(task, tables)):
             found.append(replace(task, keep=verdict.keep))
     return found
+
+
+def _has_rejects(task: GroupTask, tables: list[str]) -> bool:
+    """Whether the group as it is committed left out something that was there."""
+    return any(rejected_units(task.out, task.split, task.group, tables, unit.name) for unit in task.units)
 
 
 def _unplanned(prepared: Prepared) -> list[Path]:

@@ -53,6 +53,7 @@ def print_summary(summary: Summary, settings: RunSettings, console: Console) -> 
             highlight=False, soft_wrap=True,
         )  # fmt: skip
     left = "raw files changed meanwhile, run it again" if settings.part is None else "other parts are still to run"
+    left = "the rest is still to run, without --retry-failed" if settings.retry_failed else left
     state = "complete" if summary.complete else f"building: {left}"
     console.print(f"data set: {summary.records} records, {summary.bytes / 1e6:.1f} MB, {state}", highlight=False)
     lost = sum(1 for reject in summary.rejects if reject.key and reject.stage != "plan")

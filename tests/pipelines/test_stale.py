@@ -330,3 +330,15 @@ def test_names_that_could_leave_out_are_refused_before_anything_is_written(toy: 
         with pytest.raises(SchemaError):
             toy.run(recipe=replace(recipe, plan=lambda raw, options, plan=plan: plan))
     assert not toy.out.exists() and not (toy.root / "evil").exists()
+
+
+def test_retry_failed_does_only_what_was_rejected(built: Toy) -> None:
+    built.unit("u08", "x raise xxx xxxx")
+    built.run(**SMALL)
+    built.unit("u08", "x xx xxx xxxx")
+    built.unit("u03", "changed meanwhile, other group")
+    before = len(built.events("group"))
+    summary = built.run(**SMALL, retry_failed=True)
+    assert {event["group"] for event in built.events("group")[before:]} == groups_of(built, "u08")
+    assert not summary.complete and summary.status == 1
+    run_again(built)

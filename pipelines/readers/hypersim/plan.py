@@ -101,9 +101,19 @@ def plan_scenes(raw: Path, options: SelectionOptions, size: tuple[int, int], sem
         unit = _unit(raw, scene, folder, cameras.get(scene), wanted)
         if unit is not None:
             units.append(unit)
+            if unit.records:
+                notes.update(_size_warnings(unit, size))
     notes["selected public scenes that are not in RAW"] += len(set(chosen.frames) - set(folders))
-    notes[f"frames planned at {size[0]}x{size[1]}"] += sum(len(unit.records) for unit in units)
     return Plan(tuple(units), tuple(f"{count} {what}" for what, count in notes.items() if count))
+
+
+def _size_warnings(unit: Unit, size: tuple[int, int]) -> Iterator[str]:
+    """What `--size` does to a scene's pictures that its user may not want; the camera follows in any case."""
+    height, width = unit.payload["height"], unit.payload["width"]
+    if abs(size[1] / size[0] / (width / height) - 1) > 0.01:
+        yield f"scenes stretched from {height}x{width} to {size[0]}x{size[1]} (another aspect ratio)"
+    if size[0] > height or size[1] > width:
+        yield f"scenes enlarged from {height}x{width} to {size[0]}x{size[1]}"
 
 
 def _wanted(
