@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,6 +23,11 @@ def file_hashes(out: Path) -> dict[str, str]:
     """SHA-256 of every file of a data set outside `runs/`, hidden and temporary ones included."""
     paths = (path for path in out.rglob("*") if path.is_file() and path.relative_to(out).parts[0] != "runs")
     return {path.relative_to(out).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(paths)}
+
+
+def _heed_interrupts() -> None:
+    """A shell makes its background jobs, and all that they start, ignore SIGINT; the tests may be such a job."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @dataclass
@@ -78,7 +84,7 @@ class Toy:
         """Start the command in a process group of its own, in the folder above RAW and OUT."""
         return subprocess.Popen(
             self.command(*options, out=out), cwd=cwd or self.root, env={**os.environ, **env}, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, preexec_fn=_heed_interrupts,
         )  # fmt: skip
 
     def call(
