@@ -131,6 +131,28 @@ def unpack(split_packed: NDArray[np.uint8], depth: int, full_depth: int) -> Octr
     return OctreeStructure(depth, full_depth, keys, split)
 
 
+def unpack_bits(packed: NDArray[np.uint8], structure: OctreeStructure) -> dict[int, Mask]:
+    """Other bits of an octree's nodes, stored beside `octree_split` in the same layout (`octree_observed`, ...).
+
+    Args:
+        packed: (bytes,) uint8, as many as the octree's own.
+        structure: the octree.
+
+    Returns:
+        for each d in F..D, (N_d,) bool, in the order of `structure.keys[d]`.
+
+    Raises:
+        FormatError: another dtype or number of bytes, or padding that is not 0.
+    """
+    sizes = [(structure.keys[d].size + 7) // 8 for d in range(structure.full_depth, structure.depth + 1)]
+    if packed.dtype != np.uint8 or packed.shape != (sum(sizes),):
+        raise FormatError(f"bits of this octree are {sum(sizes)} uint8 bytes, not {packed.dtype} {packed.shape}")
+    parts = np.split(packed, np.cumsum(sizes)[:-1])
+    return {
+        d: _unpack_depth(part, structure.keys[d].size, d) for d, part in enumerate(parts, start=structure.full_depth)
+    }
+
+
 def _unpack_depth(packed: NDArray[np.uint8], count: int, depth: int) -> Mask:
     """The first `count` bits as bool; raises FormatError if a padding bit is set."""
     bits = np.unpackbits(packed, bitorder="little").view(np.bool_)

@@ -1,5 +1,6 @@
 """Schema of a table: fields with shapes, units and frames, index columns, and references to other tables."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 from .codecs import CODECS
 from .errors import SchemaError
 from .names import check_name
-from .storage import Octahedral, Storage, storage_from_json
+from .storage import Linear, Octahedral, Storage, storage_from_json
 from .typed import typed
 
 COLUMN_TYPES = ("string", "int64", "float64", "bool")
@@ -76,6 +77,8 @@ class Field:
             raise SchemaError(f"field {self.name!r}: dtype {self.dtype} is stored as it is; storage is for floats")
         if isinstance(self.storage, Octahedral) and (self.nan or self.shape[-1:] != (3,)):
             raise SchemaError(f"field {self.name!r}: octahedral storage holds vectors (..., 3) without NaN")
+        if isinstance(self.storage, Linear) and (self.nan or dtype.itemsize < 4):
+            raise SchemaError(f"field {self.name!r}: linear storage holds float32 or float64 without NaN")
         stored = self.storage.stored(dtype, (1,) * len(self.shape))[0] if self.storage else dtype
         holds = CODECS[self.codec].dtypes
         if holds and (stored.name not in holds or len(self.shape) not in (2, 3)):
@@ -164,6 +167,23 @@ class Schema:
     def free(self) -> tuple[str, ...]:
         """Names of the free dimensions, sorted (the order of `dataset.json`'s keys)."""
         return tuple(sorted(name for name, size in self.dimensions.items() if size is None))
+
+    def joined(self, others: Iterable["Schema"]) -> "Schema":
+        """This schema and, behind its own, what the labels added later have.
+
+        Raises:
+            SchemaError: two have a name in common, or a dimension of another size.
+        """
+        parts = (self, *others)
+        dimensions: dict[str, int | None] = {}
+        for part in parts:
+            for name, size in part.dimensions.items():
+                if dimensions.setdefault(name, size) != size:
+                    raise SchemaError(f"dimension {name!r} is {size} in one part of the schema, and not in another")
+        return Schema(
+            tuple(x for part in parts for x in part.fields), dimensions,
+            tuple(x for part in parts for x in part.columns), tuple(x for part in parts for x in part.references),
+        )  # fmt: skip
 
     def shape(self, entry: Field, sizes: dict[str, int]) -> tuple[int, ...]:
         """Shape of `entry` in a record whose free dimensions have these sizes."""

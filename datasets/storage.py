@@ -133,6 +133,67 @@ class Rounded:
         return {"kind": "rounded", "mantissa": self.mantissa}
 
 
+@dataclass(frozen=True)
+class Linear:
+    """Floats of a known range as integers of `bits` bits: code c stands for low + c (high - low) / (2^bits - 1).
+
+    Largest error: half a step, (high - low) / (2^bits - 1) / 2. Both ends are codes; the middle is not. Codes are kept
+    exactly: the decoded float32 or float64 value packs to the same code again. A value that is NaN, or more than half
+    a step outside the range, cannot be kept and is refused.
+    """
+
+    low: float
+    high: float
+    bits: int = 16
+
+    def __post_init__(self) -> None:
+        """Refuse ranges and bits whose codes float32 could not tell apart."""
+        if not 2 <= self.bits <= 16:
+            raise SchemaError(f"linear storage has 2 to 16 bits, not {self.bits}")
+        most = max(abs(self.low), abs(self.high))
+        if not (np.isfinite(most) and most <= np.finfo(np.float32).max / 4 and self.low < self.high):
+            raise SchemaError(f"linear storage from {self.low} to {self.high}: that is no range")
+        if self._step < 2 * np.spacing(np.float32(most)):
+            raise SchemaError(
+                f"linear storage from {self.low} to {self.high}: float32 cannot hold {self.bits} bits of it"
+            )
+
+    @property
+    def _top(self) -> int:
+        return (1 << self.bits) - 1
+
+    @property
+    def _step(self) -> float:
+        return (self.high - self.low) / self._top
+
+    def stored(self, dtype: np.dtype, shape: tuple[int, ...]) -> tuple[np.dtype, tuple[int, ...]]:
+        """uint16 (uint8 up to 8 bits), same shape."""
+        return np.dtype(np.uint8 if self.bits <= 8 else np.uint16), shape
+
+    def pack(self, array: NDArray) -> NDArray:
+        """The nearest codes.
+
+        Raises:
+            SchemaError: values that are NaN or outside the range.
+        """
+        codes = np.rint((np.asarray(array, np.float64) - self.low) / self._step)
+        bad = ~((codes >= 0) & (codes <= self._top))  # written so that NaN is bad
+        if bad.any():
+            raise SchemaError(
+                f"linear storage: {int(bad.sum())} of {bad.size} values are NaN or not within {self.low} to {self.high}"
+            )
+        dtype, _ = self.stored(np.dtype(np.float64), codes.shape)
+        return np.asarray(codes).astype(dtype)
+
+    def unpack(self, array: NDArray, dtype: np.dtype) -> NDArray:
+        """The values of codes, rounded once, to the field's dtype."""
+        return np.asarray(self.low + array.astype(np.float64) * self._step).astype(dtype)
+
+    def to_json(self) -> dict[str, Any]:
+        """Entry of the schema."""
+        return {"kind": "linear", "low": float(self.low), "high": float(self.high), "bits": self.bits}
+
+
 def storage_from_json(entry: dict[str, Any] | None) -> Storage | None:
     """The storage that a schema entry names; None where arrays are stored as they are.
 
@@ -142,7 +203,7 @@ def storage_from_json(entry: dict[str, Any] | None) -> Storage | None:
     """
     if entry is None:
         return None
-    kinds: dict[str, Any] = {"octahedral": Octahedral, "rounded": Rounded}
+    kinds: dict[str, Any] = {"octahedral": Octahedral, "rounded": Rounded, "linear": Linear}
     options = dict(entry)
     kind = options.pop("kind", None)
     if kind not in kinds:

@@ -12,6 +12,7 @@ from tessera.datasets.octree import (
     pack_split,
     pool_alpha_colour,
     unpack,
+    unpack_bits,
 )
 
 
@@ -124,6 +125,27 @@ def test_a_few_bytes_cannot_claim_a_gigabyte():
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 1_000_000
+
+
+@given(voxel_sets(4), st.integers(0, 2**32))
+def test_other_bits_of_the_nodes_come_back_by_depth(voxels, seed):
+    structure = unpack(packed(voxels, 4, 1), 4, 1)
+    rng = np.random.default_rng(seed)
+    bits = {d: rng.random(keys.size) < 0.5 for d, keys in structure.keys.items()}
+    found = unpack_bits(pack_split(list(bits.values())), structure)
+    assert list(found) == [1, 2, 3, 4]
+    for d in bits:
+        np.testing.assert_array_equal(found[d], bits[d])
+
+
+def test_other_bits_of_another_octree_are_refused():
+    structure = unpack(packed({(0, 0, 0)}, 4, 1), 4, 1)
+    for wrong in (packed({(0, 0, 0)}, 4, 2), np.zeros(4, np.int8), np.zeros((4, 1), np.uint8)):
+        with pytest.raises(FormatError, match="bits of this octree are 4 uint8 bytes"):
+            unpack_bits(wrong, structure)
+    small = unpack(np.zeros(1, np.uint8), 0, 0)
+    with pytest.raises(FormatError, match="padding"):
+        unpack_bits(np.array([2], np.uint8), small)
 
 
 def test_leaf_centres_are_voxel_centres_in_the_world():

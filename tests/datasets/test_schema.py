@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from tessera.datasets import Column, Field, Octahedral, Reference, Rounded, Schema
+from tessera.datasets import Column, Field, Linear, Octahedral, Reference, Rounded, Schema
 from tessera.datasets.errors import FormatError, SchemaError
 from tessera.datasets.members import encode_record
 
@@ -121,7 +121,8 @@ def test_fields_that_no_record_could_keep(arguments, match):
 @pytest.mark.parametrize(
     ("dtype", "shape", "storage", "nan"),
     [("uint8", (4, 3), Octahedral(), ""), ("int64", (4,), Rounded(), ""), ("float32", (4, 2), Octahedral(), ""),
-     ("float32", (), Octahedral(), ""), ("float32", (4, 3), Octahedral(), "not measured")],
+     ("float32", (), Octahedral(), ""), ("float32", (4, 3), Octahedral(), "not measured"),
+     ("float32", (4,), Linear(0, 1), "not measured"), ("float16", (4,), Linear(0, 1), "")],
 )  # fmt: skip
 def test_storage_that_would_lose_values_without_a_word(dtype, shape, storage, nan):
     with pytest.raises(SchemaError, match="'depth'"):

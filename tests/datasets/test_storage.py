@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from tessera.datasets.errors import FormatError, SchemaError
-from tessera.datasets.storage import Octahedral, Rounded, storage_from_json
+from tessera.datasets.storage import Linear, Octahedral, Rounded, storage_from_json
 
 FLOATS = st.sampled_from([np.float16, np.float32, np.float64])
 SIGNS = np.stack(np.meshgrid([-1, 0, 1], [-1, 0, 1], [-1, 0, 1], indexing="ij"), axis=-1).reshape(-1, 3)
@@ -142,7 +142,7 @@ def test_scalars_are_stored():
     assert np.isnan(Rounded(8).pack(np.float32(np.nan)))
 
 
-@pytest.mark.parametrize("storage", [Octahedral(12), Rounded(3)])
+@pytest.mark.parametrize("storage", [Octahedral(12), Rounded(3), Linear(-1, 1), Linear(0.1, 2.5, 8)])
 def test_json_round_trip(storage):
     assert storage_from_json(storage.to_json()) == storage
     assert storage_from_json(None) is None
@@ -163,3 +163,68 @@ def test_storage_of_a_newer_version_says_upgrade():
 def test_wrong_storage_options(options):
     with pytest.raises(TypeError):
         storage_from_json({"kind": "octahedral"} | options)
+
+
+@st.composite
+def ranges(draw):
+    """Linear storages whose codes float32 can tell apart."""
+    bits, low = draw(st.integers(2, 16)), draw(st.floats(-1e6, 1e6, width=32))
+    width = max(abs(low), 1e-3) * 2.0 ** draw(st.integers(bits - 20, 20))
+    return Linear(low, low + width, bits)
+
+
+@given(ranges(), st.sampled_from([np.float32, np.float64]))
+def test_linear_codes_survive_decoding(storage, dtype):
+    codes = np.arange(1 << storage.bits, dtype=storage.stored(np.dtype(dtype), ())[0])
+    values = storage.unpack(codes, np.dtype(dtype))
+    assert values.dtype == dtype and np.all(np.diff(values) > 0)
+    again = storage.pack(values)
+    assert again.dtype == codes.dtype
+    np.testing.assert_array_equal(again, codes)
+
+
+@given(ranges(), arrays(np.float64, st.tuples(st.integers(0, 5), st.integers(0, 3)), elements=st.floats(0, 1)))
+def test_linear_error_is_at_most_half_a_step(storage, share):
+    values = (storage.low + share * (storage.high - storage.low)).astype(np.float64)
+    found = storage.unpack(storage.pack(values), np.dtype(np.float64))
+    assert found.shape == values.shape
+    half = (storage.high - storage.low) / (2**storage.bits - 1) / 2
+    assert np.all(np.abs(found - values) <= half + 4 * np.spacing(abs(storage.low) + storage.high - storage.low))
+
+
+def test_linear_ends_are_exact_and_twice_is_once():
+    storage = Linear(-1, 1)
+    np.testing.assert_array_equal(storage.pack(np.float32([-1, 1, 1e-9, -1e-9])), [0, 65535, 32768, 32767])
+    np.testing.assert_array_equal(storage.unpack(np.uint16([0, 65535]), np.dtype(np.float32)), [-1, 1])
+    assert storage.pack(np.float32(0.5)).shape == ()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1.001, -1.001, 1e30])
+def test_linear_refuses_what_it_cannot_keep(value, dtype):
+    with pytest.raises(SchemaError, match=r"1 of 3 values.*-1 to 1"):
+        Linear(-1, 1).pack(np.array([0.5, value, -1], dtype))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "bits"),
+    [
+        (1, 1, 16),
+        (1, 0, 16),
+        (np.nan, 1, 16),
+        (0, np.inf, 16),
+        (0, 1, 1),
+        (0, 1, 17),
+        (1000, 1000.1, 16),
+        (0, 3e38, 16),
+    ],
+)
+def test_linear_ranges_that_cannot_be(low, high, bits):
+    with pytest.raises(SchemaError, match="linear"):
+        Linear(low, high, bits)
+
+
+@pytest.mark.parametrize("options", [{"low": -1, "high": 1.0}, {"low": 0.0}, {"low": 0.0, "high": 1.0, "bits": "16"}])
+def test_wrong_linear_options(options):
+    with pytest.raises(TypeError):
+        storage_from_json({"kind": "linear"} | options)
