@@ -142,7 +142,7 @@ def test_frame_cube_follows_the_room_not_the_view_through_the_window():
     room = rng.uniform((-2, -3, 0), (2, 3, 2.5), (10_000, 3))
     window = rng.uniform((50, 0, 0), (80, 1, 9), (150, 3))
     unknown = np.full((200, 3), np.nan)
-    cube = frame_cube(np.concatenate([room, window, unknown]), 6.4)
+    cube = frame_cube(np.concatenate([room, window, unknown]), 6.4, 6)
     np.testing.assert_allclose(cube, [0, 0, 1.25, 6.4], atol=0.1)
     assert cube.dtype == np.float64
     np.testing.assert_array_equal(cube, np.round(cube, 3))
@@ -150,7 +150,7 @@ def test_frame_cube_follows_the_room_not_the_view_through_the_window():
 
 def test_frame_without_points_is_refused():
     with pytest.raises(RawDataError, match="exclude the frame"):
-        frame_cube(np.full((4, 3), np.nan), 6.4)
+        frame_cube(np.full((4, 3), np.nan), 6.4, 6)
 
 
 @pytest.mark.parametrize(
