@@ -1,39 +1,32 @@
 """`dataset.json`: what a data set is, and the list of its shards."""
 
-import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
 from .commit import write_file
+from .entries import (
+    BASE,
+    ShardEntry,
+    Sidecar,
+    State,
+    check_entry,
+    committed,
+    shard_entries,
+    sidecar_from_json,
+    sidecar_json,
+)
 from .errors import FormatError, SchemaError
-from .index import ShardFacts, check_version, read_facts
+from .index import check_version
 from .members import FORMAT_VERSION
 from .names import check_name
+from .regular import regular
 from .schema import Schema
 from .typed import typed
 
 CATALOG = "dataset.json"
-State = Literal["building", "complete"]
-
-
-@dataclass(frozen=True)
-class ShardEntry:
-    """One shard in the catalog; paths are relative to the data set's folder, `tar` is None where it has no record."""
-
-    table: str
-    split: str
-    group: int
-    part: int
-    index: str
-    index_sha256: str
-    tar: str | None
-    bytes: int
-    sha256: str
-    records: int
-    units: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -57,6 +50,7 @@ class Catalog:
         shards: every shard.
         rejects: number of rows in `rejects.parquet`.
         code_version: version of Tessera that wrote it.
+        sidecars: labels that were added later, by name.
         format_version: version of the disk format.
     """
 
@@ -76,6 +70,7 @@ class Catalog:
     splits: dict[str, dict[str, int]] = field(default_factory=dict)
     shards: tuple[ShardEntry, ...] = ()
     rejects: int = 0
+    sidecars: dict[str, Sidecar] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
 
     def to_bytes(self) -> bytes:
@@ -83,6 +78,8 @@ class Catalog:
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
         values["tables"] = {name: schema.to_json() for name, schema in self.tables.items()}
         values["shards"] = [asdict(shard) for shard in self.shards]
+        sidecars = {name: sidecar_json(sidecar) for name, sidecar in values.pop("sidecars").items()}
+        values |= {"sidecars": sidecars} if sidecars else {}
         return (json.dumps(values, indent=1, sort_keys=True) + "\n").encode()
 
     def write(self, root: Path, run: str) -> None:
@@ -104,22 +101,30 @@ class Catalog:
         """
         path = root / CATALOG
         try:
-            values = json.loads(path.read_bytes())
+            values = json.loads(regular(path).read_bytes())
         except FileNotFoundError as error:
+            if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(root)):
+                raise FormatError(f"{root}: object stores cannot be read yet; copy the data set to a folder") from error
             raise FormatError(f"{root}: no {CATALOG} here; `tessera shards RECIPE --out {root}` makes one") from error
         except (OSError, ValueError, RecursionError) as error:
             raise FormatError(f"{path}: cannot be read ({error})") from error
         check_version(values.get("format_version") if isinstance(values, dict) else None, path)
         try:
             values["tables"] = {name: Schema.from_json(entry) for name, entry in values["tables"].items()}
-            values["shards"] = tuple(typed(ShardEntry, e | {"units": tuple(e["units"])}) for e in values["shards"])
+            values["shards"] = shard_entries(values["shards"])
+            values["sidecars"] = {name: sidecar_from_json(entry) for name, entry in values.get("sidecars", {}).items()}
             catalog = typed(Catalog, values)
             catalog._check_names()
         except (KeyError, TypeError, ValueError, AttributeError, SchemaError) as error:
             raise FormatError(f"{path}: damaged ({type(error).__name__}: {error}); make it again") from error
         except FormatError as error:
             raise FormatError(f"{path}: {error}") from error
-        return replace(catalog, shards=scan_shards(root, catalog)) if scan and catalog.state != "complete" else catalog
+        if not scan:
+            return catalog
+        if catalog.state != "complete":
+            catalog = replace(catalog, shards=scan_shards(root, catalog))
+        building = {name for name, sidecar in catalog.sidecars.items() if "building" in (catalog.state, sidecar.state)}
+        return catalog.with_sidecars({name: scan_sidecar(root, catalog, name) for name in building})
 
     def _check_names(self) -> None:
         """Refuse names and paths that lead out of the data set's folder, and shards of unknown tables and splits."""
@@ -127,13 +132,34 @@ class Catalog:
             check_name(table, "table")
         for split in self.groups:
             check_name(split, "split")
-        for shard in self.shards:
+        for shard in (*self.shards, *(shard for sidecar in self.sidecars.values() for shard in sidecar.shards)):
             if shard.table not in self.tables or shard.split not in self.groups:
                 raise SchemaError(f"shard {shard.index!r} is of no table or split of this data set")
             _inside(shard.index)
             _inside(shard.tar or "")
+            check_entry(shard)
+        for label, sidecar in self.sidecars.items():
+            check_name(label, "label")
+            if not set(sidecar.tables) <= set(self.tables):
+                raise SchemaError(f"label {label!r} was added to a table that this data set does not have")
+        for table in self.tables:
+            self.schema(table)
         for name in self.assets:
             _inside(name)
+
+    def schema(self, table: str) -> Schema:
+        """Schema of a table with the labels that were added to it.
+
+        Raises:
+            SchemaError: these do not go together.
+        """
+        added = [sidecar.tables[table] for sidecar in self.sidecars.values() if table in sidecar.tables]
+        return self.tables[table].joined(added) if added else self.tables[table]
+
+    def with_sidecars(self, shards: dict[str, tuple[ShardEntry, ...]]) -> "Catalog":
+        """This catalog with other lists of sidecar shards, by label."""
+        changed = {name: replace(self.sidecars[name], shards=entries) for name, entries in shards.items()}
+        return replace(self, sidecars=self.sidecars | changed) if changed else self
 
     def with_shards(self, shards: tuple[ShardEntry, ...], rejects: int, state: State) -> "Catalog":
         """This catalog with its shard list, the counts that follow from it, and its state."""
@@ -145,26 +171,8 @@ class Catalog:
 
 def _inside(name: str) -> None:
     """Refuse a path that leaves the data set's folder: a catalog may come from a stranger."""
-    if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+    if name.startswith("/") or ".." in name.split("/"):
         raise FormatError(f"path {name!r} leaves the data set's folder; refused")
-
-
-def shard_entry(root: Path, index: Path, facts: ShardFacts) -> ShardEntry:
-    """The catalog's entry of a committed shard."""
-    return ShardEntry(
-        table=facts.table, split=facts.split, group=facts.group, part=facts.part,
-        index=index.relative_to(root).as_posix(), index_sha256=hashlib.sha256(index.read_bytes()).hexdigest(),
-        tar=f"{facts.split}/{facts.tar}" if facts.tar else None, bytes=facts.tar_bytes, sha256=facts.tar_sha256,
-        records=sum(source.records for source in facts.sources),
-        units=tuple(source.unit for source in facts.sources if source.records),
-    )  # fmt: skip
-
-
-def index_paths(root: Path, split: str, table: str) -> list[Path]:
-    """Paths of the indexes of one table in one split, in order of group and part; other files are passed over."""
-    pattern = re.compile(rf"{re.escape(table)}-(\d+)(?:-(\d+))?\.parquet")
-    found = [(match, path) for path in (root / split).glob("*.parquet") if (match := pattern.fullmatch(path.name))]
-    return [path for _, path in sorted(found, key=lambda pair: [int(number or 0) for number in pair[0].groups()])]
 
 
 def scan_shards(root: Path, catalog: Catalog) -> tuple[ShardEntry, ...]:
@@ -173,16 +181,20 @@ def scan_shards(root: Path, catalog: Catalog) -> tuple[ShardEntry, ...]:
     Raises:
         FormatError: an index is damaged, newer than this code, or not that of the shard it lies beside.
     """
-    entries: list[ShardEntry] = []
-    for split in catalog.groups:
-        for table in catalog.tables:
-            found: dict[int, list[ShardEntry]] = {}
-            parts: dict[int, int] = {}
-            for path in index_paths(root, split, table):
-                facts = read_facts(path)
-                if (facts.split, facts.table) != (split, table) or facts.tar not in (None, f"{path.stem}.tar"):
-                    raise FormatError(f"{path}: the index of {facts.split}/{facts.tar}; was it moved? Put it back")
-                found.setdefault(facts.group, []).append(shard_entry(root, path, facts))
-                parts[facts.group] = facts.parts
-            entries += [entry for group, members in found.items() if len(members) == parts[group] for entry in members]
-    return tuple(entries)
+    found = (committed(root, split, table) for split in catalog.groups for table in catalog.tables)
+    return tuple(entry for entries in found for entry, _ in entries)
+
+
+def scan_sidecar(root: Path, catalog: Catalog, label: str) -> tuple[ShardEntry, ...]:
+    """Entries of the committed shards of a label that was added, those only that belong to the catalog's own shards.
+
+    Raises:
+        FormatError: as `scan_shards`.
+    """
+    bases = {(x.split, x.table, x.group, x.part): x.sha256 for x in catalog.shards}
+    tables = catalog.sidecars[label].tables
+    found = (committed(root, split, table, label) for split in catalog.groups for table in tables)
+    return tuple(
+        entry for entries in found for entry, facts in entries
+        if bases.get((entry.split, entry.table, entry.group, entry.part)) == facts.made_from.get(BASE)
+    )  # fmt: skip

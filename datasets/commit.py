@@ -36,7 +36,11 @@ def write_file(path: Path, data: bytes, run: str) -> None:
 
 def sweep(folder: Path, stem: str = "") -> int:
     """Delete temporary files of dead runs whose target's name begins with `stem`; the caller holds the lock."""
-    dead = list(folder.glob(f".{stem}*{TEMPORARY}"))
-    for path in dead:
-        path.unlink(missing_ok=True)
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        return 0
+    dead = [name for name in names if name.startswith(f".{stem}") and name.endswith(TEMPORARY)]
+    for name in dead:
+        (folder / name).unlink(missing_ok=True)
     return len(dead)

@@ -1,6 +1,5 @@
 """For loaders that are not ours: decoding of a record that another WebDataset reader has taken from the tar."""
 
-import io
 from collections.abc import Callable, Mapping
 from math import prod
 from pathlib import Path
@@ -12,6 +11,7 @@ from .catalog import Catalog
 from .codecs import CODECS
 from .errors import FormatError, SchemaError
 from .members import LABELS
+from .numpy_files import npy_array, npz_members
 from .schema import Field, Schema
 
 Sample = Mapping[str, Any]
@@ -26,7 +26,8 @@ def record_decoder(root: str | Path, table: str, fields: tuple[str, ...] = ()) -
 
     Args:
         root: folder of the data set, whose `dataset.json` holds the schema.
-        table: the table that the tars hold.
+        table: the table that the tars hold. Labels that were added later lie in tars of their own and are not decoded;
+            `Dataset` joins them.
         fields: only these; all by default.
 
     Returns:
@@ -44,47 +45,53 @@ def record_decoder(root: str | Path, table: str, fields: tuple[str, ...] = ()) -
     for name in fields:
         if name not in schema.by_name:
             raise SchemaError(f"{root}: no field {name!r} in table {table} (fields: {', '.join(schema.by_name)})")
+    names = [entry.name for entry in schema.fields if entry.codec == "npz" and (not fields or entry.name in fields)]
     wanted = [entry for entry in schema.fields if not fields or entry.name in fields]
 
     def decode(sample: Sample) -> dict[str, Any]:
         record: dict[str, Any] = {"__key__": sample["__key__"]}
-        small = np.load(io.BytesIO(sample[LABELS]), allow_pickle=False) if LABELS in sample else {}
-        for entry in wanted:
-            if entry.codec == "npz":
-                if entry.name in small:
-                    record[entry.name] = _unpack(entry, small[entry.name])
-            elif (data := sample.get(f"{entry.name}.{CODECS[entry.codec].suffix}")) is not None:
-                record[entry.name] = _decode(schema, entry, memoryview(data), str(sample["__key__"]))
+        at = LABELS
+        try:
+            small = npz_members(sample[LABELS], names) if LABELS in sample else {}
+            for entry in wanted:
+                at = f"field {entry.name}"
+                if entry.codec == "npz":
+                    data = small.get(entry.name)
+                else:
+                    data = sample.get(f"{entry.name}.{CODECS[entry.codec].suffix}")
+                if data is not None:
+                    record[entry.name] = _decode(schema, entry, memoryview(data))
+        except FormatError as error:
+            raise FormatError(f"record {record['__key__']}, {at}: {error}") from error
         return record
 
     return decode
 
 
 def tar_paths(root: str | Path, table: str, split: str) -> list[str]:
-    """Paths of the tars of one table and split, in order; their numbers have gaps where a group holds no record."""
+    """Paths of the tars of one table and split, in order; their numbers have gaps where a group holds no record.
+
+    Those of labels that were added later are not among them: they hold the same keys again.
+    """
     catalog = Catalog.read(Path(root))
     return [str(Path(root) / s.tar) for s in catalog.shards if (s.table, s.split) == (table, split) and s.tar]
 
 
-def _decode(schema: Schema, entry: Field, data: memoryview, key: str) -> Any:
-    if entry.codec == "npy":
-        return _unpack(entry, np.load(io.BytesIO(data), allow_pickle=False))
+def _decode(schema: Schema, entry: Field, data: memoryview) -> Any:
     if entry.dtype == "json":
         return CODECS["json"].decode(data, np.dtype("V"), ())
-    free = [size for size in entry.shape if isinstance(size, str) and schema.dimensions[size] is None]
-    if len(free) > 1:
-        raise FormatError(f"record {key}, field {entry.name}: {len(free)} free dimensions need the index; use Table")
-    dtype, shape = np.dtype(entry.dtype), schema.shape(entry, dict.fromkeys(free, 1))
+    free = [at for at, size in enumerate(entry.shape) if isinstance(size, str) and schema.dimensions[size] is None]
+    dtype, shape = np.dtype(entry.dtype), schema.shape(entry, dict.fromkeys(schema.free, 1))
     stored, small = entry.storage.stored(dtype, shape) if entry.storage else (dtype, shape)
-    if free:  # what the frame says it holds, in units of one element of the free dimension
-        count = int.from_bytes(data[4:8], "little") // (prod(small) * stored.itemsize)
-        shape = schema.shape(entry, dict.fromkeys(free, count))
-        stored, small = entry.storage.stored(dtype, shape) if entry.storage else (dtype, shape)
-    try:
-        return _unpack(entry, CODECS[entry.codec].decode(data, stored, small))
-    except FormatError as error:
-        raise FormatError(f"record {key}, field {entry.name}: {error}") from error
-
-
-def _unpack(entry: Field, array: Any) -> Any:
-    return array if entry.storage is None else entry.storage.unpack(array, np.dtype(entry.dtype))
+    if entry.codec in ("npy", "npz"):
+        wanted = tuple(None if at in free else size for at, size in enumerate(small))
+        array = npy_array(data, stored, wanted)
+    else:
+        if len({entry.shape[at] for at in free}) > 1:
+            raise FormatError(f"{len(free)} free dimensions need the index; use Table")
+        if free:  # what the frame says it holds, in units of one element of the free dimension
+            count = int.from_bytes(data[4:8], "little") // max(1, prod(small) * stored.itemsize)
+            shape = schema.shape(entry, dict.fromkeys(schema.free, count))
+            stored, small = entry.storage.stored(dtype, shape) if entry.storage else (dtype, shape)
+        array = CODECS[entry.codec].decode(data, stored, small)
+    return array if entry.storage is None else entry.storage.unpack(array, dtype)

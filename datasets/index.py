@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from .errors import FormatError, SchemaError
 from .members import FORMAT_VERSION, Placed
+from .names import KEY
+from .parquet import read_parquet
+from .regular import regular
 from .schema import Schema
 from .typed import typed
 
@@ -150,7 +154,7 @@ def read_facts(path: Path) -> ShardFacts:
         FormatError: the file is no index of Tessera's, is damaged, or is newer than this code.
     """
     try:
-        metadata = pq.read_schema(path).metadata or {}
+        metadata = pq.read_schema(regular(path)).metadata or {}
         values = json.loads(metadata[METADATA])
     except (pa.ArrowException, OSError, KeyError, ValueError, RecursionError) as error:
         raise FormatError(f"{path}: not a whole index of Tessera's ({type(error).__name__}: {error})") from error
@@ -170,6 +174,31 @@ def read_rows(path: Path, columns: list[str] | None = None) -> pa.Table:
         FormatError: the file is damaged.
     """
     try:
-        return pq.read_table(path, columns=columns, partitioning=None)
+        return read_parquet(path, columns)
     except (pa.ArrowException, OSError) as error:
         raise FormatError(f"{path}: damaged index ({error}); run `tessera verify`") from error
+
+
+def read_keys(path: Path) -> list[str]:
+    """Keys of an index's records; only their column is read.
+
+    Raises:
+        FormatError: the file is damaged, or a key is none.
+    """
+    rows = read_rows(path, ["key"])
+    check_keys(rows, path, ("key",))
+    return rows["key"].to_pylist()
+
+
+def check_keys(rows: pa.Table, path: Path, columns: tuple[str, ...] = ("key", "unit")) -> None:
+    """Refuse an index whose keys could be no tar members: they go into messages, and users name files by them.
+
+    Raises:
+        FormatError: with the index's path.
+    """
+    for name in columns:
+        if name not in rows.column_names or rows.schema.field(name).type != pa.string():
+            raise FormatError(f"{path}: has no column of {name}s; run `tessera verify`")
+        good = pc.all(pc.match_substring_regex(rows[name], rf"^{KEY.pattern}$"), skip_nulls=False).as_py()
+        if good is False or rows[name].null_count:
+            raise FormatError(f"{path}: holds a {name} that is none; run `tessera verify`")

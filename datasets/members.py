@@ -106,13 +106,14 @@ def _labels(arrays: dict[str, Any]) -> tuple[bytes, dict[str, tuple[int, int]]]:
     return stream.getvalue(), places
 
 
-def encode_record(schema: Schema, key: str, values: Mapping[str, Any]) -> Encoded:
+def encode_record(schema: Schema, key: str, values: Mapping[str, Any], *, bare: bool = False) -> Encoded:
     """Check and encode one record.
 
     Args:
         schema: the table's schema.
         key: the record's key, already checked.
         values: field name to array (or JSON value); optional fields may be absent or None.
+        bare: write a record without any field as an empty `labels.npz`, so that the tar shows its key.
 
     Returns:
         Tar bytes (members sorted by name), places relative to their start.
@@ -141,7 +142,7 @@ def encode_record(schema: Schema, key: str, values: Mapping[str, Any]) -> Encode
         except (TypeError, ValueError, OSError, RecursionError) as error:
             raise SchemaError(f"field {entry.name!r}: {entry.codec} cannot hold it: {error}") from error
         members[f"{entry.name}.{CODECS[entry.codec].suffix}"] = data, {entry.name: (header, len(data) - header)}
-    if small:
+    if small or (bare and not members):
         members[LABELS] = _labels(small)
     if not members:
         raise SchemaError("the record has no field at all: the tar could not show that it is there")

@@ -5,6 +5,7 @@ import re
 from .errors import SchemaError
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
+LONGEST = 88  # of the 100 that ustar gives a name, `.labels.npz` takes 11
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
@@ -28,6 +29,9 @@ def check_key(key: str, unit: str) -> str:
     Raises:
         SchemaError: it is not.
     """
+    if len(key) > LONGEST:
+        room = f"tar members' names have room for {LONGEST}"
+        raise SchemaError(f"key {key[:LONGEST]!r}...: {len(key)} characters, {room}")
     if not KEY.fullmatch(key):
         raise SchemaError(f"key {key!r}: keys hold letters, digits, '_' and '-' only (a dot would end the key)")
     if key != unit and not key.startswith(f"{unit}-"):

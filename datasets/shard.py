@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,9 +19,12 @@ from .stages import Stages
 END = bytes(2 * BLOCK)
 
 
-def shard_stem(table: str, group: int, part: int) -> str:
-    """`frames-000012` for a group's first shard, `frames-000012-1` for the next when a group fills several."""
-    return f"{table}-{group:06d}" + (f"-{part}" if part else "")
+def shard_stem(table: str, group: int, part: int, label: str = "") -> str:
+    """`frames-000012` for a group's first shard, `frames-000012-1` for the next when a group fills several.
+
+    `frames-000012-1.semantic` holds a label that was added to the latter.
+    """
+    return f"{table}-{group:06d}" + (f"-{part}" if part else "") + (f".{label}" if label else "")
 
 
 @dataclass
@@ -55,6 +59,8 @@ class ShardWriter:
         run: the run's id, part of the temporary names.
         limit: bytes after which the next unit begins another part; a unit is cut only where it alone exceeds this.
     """
+
+    label = ""  # of sidecar shards
 
     def __init__(
         self, folder: Path, table: str, split: str, group: int, schema: Schema, *, run: str, limit: int = 512 << 20
@@ -163,7 +169,7 @@ class ShardWriter:
                     os.replace(part.path, self.folder / str(fact.tar))
             sync_folder(self.folder)
             for fact, data in zip(facts, indexes, strict=True):
-                write_file(self.folder / f"{shard_stem(self.table, self.group, fact.part)}.parquet", data, self.run)
+                write_file(self.folder / f"{self._stem(fact.part)}.parquet", data, self.run)
             self._parts = []
         return facts
 
@@ -180,7 +186,7 @@ class ShardWriter:
             counts[row["unit"]] = counts.get(row["unit"], 0) + 1
         return ShardFacts(
             table=self.table, split=self.split, group=self.group, part=number, parts=max(len(self._parts), 1),
-            tar=f"{shard_stem(self.table, self.group, number)}.tar" if part else None,
+            tar=f"{self._stem(number)}.tar" if part else None,
             tar_bytes=part.size + len(END) if part else 0,
             tar_sha256=part.digest.hexdigest() if part else "",
             sources=tuple(Source(unit, fingerprints[unit], counts[unit]) for unit in sorted(counts)),
@@ -188,14 +194,22 @@ class ShardWriter:
         )  # fmt: skip
 
     def _remove_old(self) -> None:
+        """Remove the group's shards as they were, indexes first; the folder, which may hold many, is listed once.
+
+        Those of labels that were added stay: nobody reads them without the shards that they were made for.
+        """
         stem = shard_stem(self.table, self.group, 0)
-        for pattern in (f"{stem}.parquet", f"{stem}-*.parquet", f"{stem}.tar", f"{stem}-*.tar"):
-            for path in self.folder.glob(pattern):
-                path.unlink()
+        ours = re.compile(rf"{stem}(-\d+)?{re.escape(f'.{self.label}') if self.label else ''}\.(parquet|tar)")
+        names = [name for name in os.listdir(self.folder) if name.startswith(stem) and ours.fullmatch(name)]
+        for name in sorted(names, key=lambda name: (name.endswith(".tar"), name)):
+            (self.folder / name).unlink()
         sync_folder(self.folder)
 
+    def _stem(self, part: int) -> str:
+        return shard_stem(self.table, self.group, part, self.label)
+
     def _new_part(self) -> None:
-        name = f"{shard_stem(self.table, self.group, len(self._parts))}.tar"
+        name = f"{self._stem(len(self._parts))}.tar"
         path = temporary_name(self.folder / name, self.run)
         self._parts.append(_Part(path, path.open("wb")))
         self._unit_start = 0

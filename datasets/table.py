@@ -12,13 +12,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .catalog import Catalog, ShardEntry
+from .catalog import Catalog
 from .codecs import CODECS
+from .entries import ShardEntry
 from .errors import FormatError, SchemaError
-from .index import arrow_schema, read_facts, read_rows
+from .index import arrow_schema, check_keys, read_facts, read_keys, read_rows
 from .members import CHECKSUM_BLOCK
 from .names import unit_candidates
+from .regular import regular
 from .schema import Schema
+from .sidecar import Sidecars
 
 OPEN_SHARDS = 64
 
@@ -87,7 +90,9 @@ class Table:
         if split is not None and split not in catalog.groups:
             raise SchemaError(f"{root}: no split {split!r} (splits: {', '.join(catalog.groups)})")
         self.root, self.name = root, name
-        self.schema: Schema = catalog.tables[name]
+        self.sidecars = Sidecars(catalog, name)
+        self.schema: Schema = self.sidecars.schema
+        self._own_schema = catalog.tables[name]
         self.options = catalog.options
         self.shards = [s for s in catalog.shards if s.table == name and split in (None, s.split) and s.records]
         self._by_unit: dict[str, list[ShardEntry]] = {}
@@ -135,12 +140,16 @@ class Table:
     def keys(self) -> Iterator[str]:
         """Keys in the order of the shards; reads one column of each index."""
         for shard in self.shards:
-            yield from read_rows(self.root / shard.index, ["key"])["key"].to_pylist()
+            yield from read_keys(self.root / shard.index)
 
     def index(self) -> pa.Table:
         """All index rows as one arrow table."""
         tables = [self._rows(shard).replace_schema_metadata() for shard in self.shards]
         return pa.concat_tables(tables) if tables else arrow_schema(self.schema).empty_table()
+
+    def tar_bytes(self) -> int:
+        """Bytes of all tars, those of labels that were added included."""
+        return sum(tar.bytes for shard in self.shards for tar in (shard, *self.sidecars.of(shard)))
 
     def __repr__(self) -> str:
         """Name, records and fields."""
@@ -152,6 +161,9 @@ class Table:
         self._rows.cache_clear()
 
     def _load_rows(self, shard: ShardEntry) -> pa.Table:
+        return self.sidecars.join(shard, self._load_index(shard, self._own_schema), self._load_index)
+
+    def _load_index(self, shard: ShardEntry, schema: Schema) -> pa.Table:
         path = self.root / shard.index
         read_facts(path)
         rows = read_rows(path)
@@ -159,7 +171,8 @@ class Table:
             rows.validate(full=True)
         except pa.ArrowInvalid as error:
             raise FormatError(f"{path}: damaged index ({error}); run `tessera verify`") from error
-        if not rows.schema.equals(arrow_schema(self.schema)):
+        check_keys(rows, path)
+        if not rows.schema.equals(arrow_schema(schema)):
             raise FormatError(f"{path}: its columns are not those of table {self.name!r} in dataset.json")
         return rows
 
@@ -168,7 +181,7 @@ class Table:
         if tar not in self._maps:
             path = self.root / tar
             try:
-                with path.open("rb") as stream:
+                with regular(path, None).open("rb") as stream:
                     view = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
             except (OSError, ValueError) as error:
                 raise FormatError(f"{path}: cannot be read ({error}); run `tessera verify {self.root}`") from error
@@ -181,7 +194,7 @@ class Table:
         return self._maps[tar]
 
     def _read(self, shard: ShardEntry, row: dict[str, Any], name: str) -> Any:
-        entry = self.schema.by_name[name]
+        entry, shard = self.schema.by_name[name], self.sidecars.home(shard, name)
         offset, size = row[f"{name}.offset"], row[f"{name}.size"]
         data = self._bytes(shard)[offset:][:size]
         where = f"{self.root / str(shard.tar)}, record {row['key']}, field {name}"

@@ -17,6 +17,8 @@ def typed(kind: type[Kind], values: Mapping[str, Any]) -> Kind:
     """
     hints = _hints(kind)  # type: ignore[arg-type]
     for name, value in values.items():
+        if type(value) is hints.get(name):
+            continue  # the common case, ten thousand times over
         if name in hints and not fits(value, hints[name]):
             raise TypeError(f"{kind.__name__}.{name} is {str(value)[:80]!r}, not {_text(hints[name])}")
     return kind(**values)
@@ -25,6 +27,11 @@ def typed(kind: type[Kind], values: Mapping[str, Any]) -> Kind:
 @lru_cache
 def _hints(kind: type) -> dict[str, Any]:
     return typing.get_type_hints(kind)
+
+
+@lru_cache
+def _parts(hint: Any) -> tuple[Any, tuple[Any, ...]]:
+    return typing.get_origin(hint), typing.get_args(hint)
 
 
 def _text(hint: Any) -> str:
@@ -36,7 +43,7 @@ def fits(value: Any, hint: Any) -> bool:
 
     A bool is no int here.
     """
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    origin, arguments = _parts(hint)
     if hint is Any:
         return True
     if origin is typing.Literal:

@@ -53,8 +53,8 @@ class VoxelStates:
             return np.full(len(blocks), -1, np.intp)
         keys = block_keys(blocks)
         row = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
-        inside = (np.abs(blocks) < FURTHEST).all(axis=1)
-        return np.where(inside & (self.keys[row] == keys), row, -1)
+        x, y, z = (np.abs(blocks) < FURTHEST).T
+        return np.where(x & y & z & (self.keys[row] == keys), row, -1)
 
     def lookup(self, points: NDArray[np.floating]) -> NDArray[np.uint8]:
         """States of points.

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 from tessera.datasets import Catalog, Dataset
-from tessera.datasets.catalog import index_paths, scan_shards
+from tessera.datasets.catalog import scan_shards
+from tessera.datasets.entries import index_paths
 from tessera.datasets.errors import FormatError
 from tessera.datasets.index import index_bytes, read_facts, read_rows
 from tessera.datasets.members import FORMAT_VERSION
