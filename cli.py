@@ -6,18 +6,20 @@ import sys
 
 VERBS = {
     "shards": "raw data to shards",
+    "try": "a contact sheet of a sample, and the full run's plan",
     "demo": "write demo raw data in the exact raw layout",
     "ls": "recipes, their labels and options",
     "info": "what a data set holds: records, splits, bytes by field, time by stage, rejects",
     "show": "records as pictures",
     "verify": "check every checksum of a data set",
+    "add-label": "one more label for a finished data set",
     "bench": "side-by-side measurements",
 }
 
 
 def usage() -> str:
     """The list of verbs."""
-    lines = [f"  {name:<8} {text}" for name, text in VERBS.items()]
+    lines = [f"  {name:<9} {text}" for name, text in VERBS.items()]
     return "usage: tessera VERB ...\n\n" + "\n".join(lines) + "\n\n`tessera VERB --help` tells more."
 
 
@@ -54,16 +56,18 @@ def run(arguments: list[str]) -> int:
         return 2
     prepare_process()
     from .datasets.errors import TesseraError, UsageError
+    from .datasets.plain import printable
 
+    module = "trial" if verb == "try" else verb.replace("-", "_")  # a module cannot be called `try`
     try:
-        status = int(importlib.import_module(f".commands.{verb}", __package__).main(arguments[1:]) or 0)
+        status = int(importlib.import_module(f".commands.{module}", __package__).main(arguments[1:]) or 0)
         sys.stdout.flush()  # here, where a reader that has gone is no error, and not when the interpreter ends
         return status
     except UsageError as error:
-        print(f"tessera {verb}: {error}", file=sys.stderr)
+        print(f"tessera {verb}: {printable(str(error))}", file=sys.stderr)
         return 2
     except TesseraError as error:
-        print(f"tessera {verb}: {error}", file=sys.stderr)
+        print(f"tessera {verb}: {printable(str(error))}", file=sys.stderr)
         return 1
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] == "tessera":
@@ -74,7 +78,7 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader of our output has gone; nothing is wrong
         return 0
     except OSError as error:
-        print(f"tessera {verb}: {type(error).__name__}: {error}", file=sys.stderr)
+        print(f"tessera {verb}: {type(error).__name__}: {printable(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"tessera {verb}: interrupted; the same command goes on from here", file=sys.stderr)

@@ -17,7 +17,7 @@ from .console import table_console
 
 def names() -> list[str]:
     """Names of the benchmarks: the files of `benchmarks/`."""
-    return sorted(module.name for module in pkgutil.iter_modules(benchmarks.__path__))
+    return sorted(module.name for module in pkgutil.iter_modules(benchmarks.__path__) if not module.ispkg)
 
 
 def print_rows(title: str, rows: list[dict[str, Any]], console: Console) -> None:

@@ -1,12 +1,21 @@
 """Where verbs print tables."""
 
+from typing import Any
+
 from rich.console import Console
+from rich.text import Text
+
+from ..datasets.plain import printable
 
 PIPED_WIDTH = 160
 
 
 class _Console(Console):
-    """A console for which a reader that goes away is no failure (Rich's own exits with status 1)."""
+    """A console for strangers' texts, for which a reader that goes away is no failure (Rich's exits with status 1)."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Rich's own, without escapes that the text would send to the terminal."""
+        return super().render_str(printable(text, keep="\n"), **options)
 
     def on_broken_pipe(self) -> None:
         """Leave it to the command line."""
@@ -24,4 +33,4 @@ def table_console() -> Console:
 
 def progress_console() -> Console:
     """Standard error, for progress and notes."""
-    return Console(stderr=True, markup=False)
+    return _Console(stderr=True, markup=False)

@@ -1,7 +1,7 @@
 """`tessera info DIR`: what a data set holds."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import pyarrow.compute as pc
 import tyro
@@ -32,7 +32,7 @@ def info(data: Annotated[Path, tyro.conf.Positional]) -> int:
     if rejects:
         console.print(reject_table(rejects))
     stages, records = Stages(), 0
-    groups = read_journals(data, "group")
+    groups = [group for group in read_journals(data, "group") if _is_whole(group)]
     for group in groups:
         stages.merge(group["stages"])
         records += group["records"] - group["reused"]
@@ -41,6 +41,13 @@ def info(data: Annotated[Path, tyro.conf.Positional]) -> int:
     runs = len(read_journals(data, "start"))
     console.print(f"{runs} runs, {records} records labelled, {retries} retries", highlight=False)
     return 0
+
+
+def _is_whole(group: dict[str, Any]) -> bool:
+    """Whether a group's event has the numbers that a run writes; the log may be a stranger's."""
+    stages, counts = group.get("stages"), [group.get(name) for name in ("records", "reused", "retries")]
+    seconds = all(isinstance(value, int | float) for value in stages.values()) if isinstance(stages, dict) else False
+    return seconds and all(isinstance(count, int) for count in counts)
 
 
 def _print_catalog(catalog: Catalog, console: Console) -> None:
@@ -54,13 +61,17 @@ def _print_catalog(catalog: Catalog, console: Console) -> None:
             records, size = sum(s.records for s in shards), sum(s.bytes for s in shards)
             table.add_row(split, name, str(records), str(sum(1 for s in shards if s.tar)), f"{size / 1e6:.1f}")
     console.print(table)
+    for label, sidecar in catalog.sidecars.items():
+        added = sum(shard.bytes for shard in sidecar.shards)
+        where = f"added to {', '.join(sidecar.tables)}, {len(sidecar.shards)} shards, {added / 1e6:.1f} MB"
+        console.print(f"label {label} ({sidecar.state}), version {sidecar.version}: {where}", highlight=False)
 
 
 def _print_sizes(dataset: Dataset, name: str, console: Console) -> None:
     records = dataset.table(name)
     rows = records.index()
     table = Table("field", "dtype", "shape", "codec", "frame", "MB", "KB each", "records", title=f"table {name}")
-    total = sum(shard.bytes for shard in records.shards)
+    total = records.tar_bytes()
     for entry in records.schema.fields:
         sizes = rows[f"{entry.name}.size"] if len(records) else None
         size = (pc.sum(sizes).as_py() or 0) if sizes is not None else 0

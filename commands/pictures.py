@@ -11,10 +11,9 @@ from ..datasets.flags import PixelFlag, has_flag
 from ..datasets.octree import leaf_centres, unpack
 from ..datasets.schema import Field
 from ..datasets.table import Record
+from .scene_pictures import MISSING, Picture, scene_panels
 
-Picture = NDArray[np.uint8]
 CAPTION = 22
-MISSING = (70, 20, 60)
 # Anchors from dark blue over green and yellow to dark red; interpolated linearly.
 SPECTRUM = np.array(
     [(48, 18, 59), (70, 107, 227), (40, 187, 236), (50, 242, 152), (164, 252, 60), (237, 208, 58), (251, 128, 34),
@@ -93,8 +92,8 @@ def octree_picture(record: Record) -> Picture | None:
 
 
 def painter(entry: Field) -> Callable[[NDArray], Picture] | None:
-    """How to show an image-like field; None for other fields."""
-    if entry.shape[:2] != ("height", "width"):
+    """How to show an image-like field; None for other fields, and for one that takes several panels."""
+    if entry.shape[:2] != ("height", "width") or entry.name == "visibility":
         return None
     if len(entry.shape) == 3:
         if entry.dtype == "uint8":
@@ -106,11 +105,12 @@ def painter(entry: Field) -> Callable[[NDArray], Picture] | None:
 
 
 def panels(record: Record) -> Iterator[tuple[str, Picture]]:
-    """(name, picture) of each field that can be shown, then of the octree."""
+    """(name, picture) of each field that can be shown, then of what joins it with its scene, then of the octree."""
     for name in record:
         paint = painter(record.schema.by_name[name])
         if paint is not None:
             yield name, paint(record[name])
+    yield from scene_panels(record)
     drawn = octree_picture(record)
     if drawn is not None:
         yield "octree leaves", drawn

@@ -17,14 +17,14 @@ from .console import progress_console, table_console
 from .demo import make_demo
 
 
-def parse(recipe: Recipe, arguments: list[str]) -> tuple[Path | None, RunSettings, Any]:
+def parse(recipe: Recipe, arguments: list[str]) -> tuple[str | None, RunSettings, Any]:
     """RAW, the run's settings and the recipe's options from the command line."""
 
     def shards(
         settings: Annotated[RunSettings, tyro.conf.arg(name="")],
         options: Annotated[Any, tyro.conf.arg(name="")],
-        raw: Path | None = None,
-    ) -> tuple[Path | None, RunSettings, Any]:
+        raw: str | None = None,
+    ) -> tuple[str | None, RunSettings, Any]:
         return raw, settings, options
 
     shards.__annotations__["options"] = Annotated[recipe.options, tyro.conf.arg(name="")]
@@ -33,7 +33,7 @@ def parse(recipe: Recipe, arguments: list[str]) -> tuple[Path | None, RunSetting
     Args:
         settings: the run.
         options: the recipe.
-        raw: folder of the raw data set; without it, demo raw data are made first.
+        raw: folder of the raw data set, or its URL (s3://...); without it, demo raw data are made first.
     """
     return tyro.cli(
         shards, prog=f"tessera shards {recipe.name}", args=arguments, config=(tyro.conf.FlagCreatePairsOff,)
@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
     raw, settings, options = parse(recipe, arguments[1:])
     console = progress_console()
     if raw is None:
-        raw = make_demo(recipe, Path("raw") / f"{recipe.name}_demo", console)
+        raw = str(make_demo(recipe, Path("raw") / f"{recipe.name}_demo", console))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # not SIGINT's own: a shell's `&` has that ignored
     if settings.plan:
         print_plan(recipe, options, raw, settings, table_console())

@@ -1,9 +1,11 @@
 """`tessera show DIR KEY...`: records as pictures, a contact sheet, or a page that can be turned."""
 
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Annotated
 
 import tyro
+from PIL import Image
 
 from ..datasets.errors import UsageError
 from ..datasets.table import Dataset, Record, Table
@@ -54,16 +56,40 @@ def show(
             sheet([(key, _chosen(record, wanted))], columns, width).save(path)
         print(path)
     if not keys:
-        if not len(records):
-            raise UsageError(f"{data}: no record to show")
-        names = list(records.keys())
-        some = min(count, len(names))
-        chosen = [names[(2 * i + 1) * len(names) // (2 * some)] for i in range(some)]
-        first = [(key, _chosen(records[key], wanted)[0][1]) for key in chosen]
         path = out / "contact_sheet.png"
-        sheet([(f"{data}: {len(chosen)} of {len(names)} records", first)], columns, width).save(path)
+        contact_sheet(records, str(data), count, columns, width, wanted).save(path)
         print(path)
     return 0
+
+
+def contact_sheet(
+    records: Table,
+    title: str,
+    count: int = 20,
+    columns: int = 4,
+    width: int = 384,
+    wanted: AbstractSet[str] = frozenset(),
+) -> Image.Image:
+    """The first picture of each of up to `count` records spread over a table, `columns` beside each other.
+
+    Args:
+        records: the table.
+        title: what stands above.
+        count: number of records.
+        columns: pictures in a row.
+        width: pixels of a picture.
+        wanted: names of the fields that may be shown; empty: all.
+
+    Raises:
+        UsageError: there is nothing to show.
+    """
+    if not len(records):
+        raise UsageError(f"{title}: no record to show")
+    names = list(records.keys())
+    some = min(count, len(names))
+    chosen = [names[(2 * i + 1) * len(names) // (2 * some)] for i in range(some)]
+    first = [(key, _chosen(records[key], wanted)[0][1]) for key in chosen]
+    return sheet([(f"{title}: {len(chosen)} of {len(names)} records", first)], columns, width)
 
 
 def _find(records: Table, key: str) -> Record:
@@ -74,7 +100,7 @@ def _find(records: Table, key: str) -> Record:
         raise UsageError(f"{records.root}: no record {key!r} (records are called {some}, ...)") from None
 
 
-def _chosen(record: Record, wanted: set[str]) -> list[tuple[str, Picture]]:
+def _chosen(record: Record, wanted: AbstractSet[str]) -> list[tuple[str, Picture]]:
     found = [(name, picture) for name, picture in panels(record) if not wanted or name in wanted]
     if not found:
         raise UsageError(f"{record.key}: nothing to show (fields: {', '.join(record)})")

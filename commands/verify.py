@@ -5,6 +5,7 @@ from typing import Annotated
 
 import tyro
 
+from ..datasets.plain import printable
 from ..datasets.verify import verify as check
 
 
@@ -20,7 +21,7 @@ def verify(data: Annotated[Path, tyro.conf.Positional]) -> int:
         for problem in problems:
             bad += 1
             damaged += name != "dataset.json"
-            print(f"{name}: {problem}")
+            print(printable(f"{name}: {problem}"))
     todo = "; delete the tars and indexes named above, then run the same `tessera shards` command" if damaged else ""
     print(f"{shards} shards checked, {bad} problem{'s' * (bad != 1)}{todo}")
     return int(bad > 0)

@@ -4,6 +4,7 @@ import hashlib
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from .. import __version__
 from ..datasets.errors import TesseraError
+from .crash import cause_of_death, fault_trace
 from .discover import load_recipe
 from .group import GroupResult, GroupTask, build_group
 from .limits import guard_import_path, process_time_limit, use_one_thread
@@ -24,6 +26,8 @@ from .recipe import Reject
 from .status import read_opened, read_standing
 
 POLL_SECONDS = 0.5
+PATIENCE = 600.0  # seconds without a single CPU in the cluster, after which no node is waited for any longer
+MOST_NODES = 3  # nodes that may die under a unit before it is suspected itself
 LIBRARIES = ("deflate", "numcodecs", "numpy", "opencv-python-headless", "pillow", "pyarrow")
 
 
@@ -39,6 +43,7 @@ class Failure:
 class _Flight:
     task: GroupTask
     strikes: dict[str, int] = field(default_factory=dict)
+    nodes: dict[str, int] = field(default_factory=dict)
     lost: int = 0
 
 
@@ -47,10 +52,16 @@ def _worker(task: GroupTask) -> GroupResult | Failure:
     use_one_thread()
     limit = partial(process_time_limit, task.unit_timeout, task.status_path.with_suffix(".timeout"))
     try:
-        return build_group(task, limit)
+        with fault_trace(_crash_path(task)):
+            return build_group(task, limit)
     except (TesseraError, OSError) as error:
-        text = str(error) if isinstance(error, TesseraError) else f"{type(error).__name__}: {error}"
-        return Failure(text, traceback.format_exc())
+        out = f"--out {task.out}: {type(error).__name__}: {error}; the same command again goes on from here"
+        return Failure(str(error) if isinstance(error, TesseraError) else out, traceback.format_exc())
+
+
+def _crash_path(task: GroupTask) -> Path:
+    """Where the task's worker leaves its last words."""
+    return task.status_path.with_suffix(".crash")
 
 
 def _versions() -> dict[str, str]:
@@ -95,7 +106,13 @@ def start_ray(workers: int, address: str | None, recipe: str) -> int:
         _compare_versions()
     at_once = int(ray.cluster_resources().get("CPU", 1))
     warm = ray.remote(num_cpus=1, max_retries=0)(_warm)
-    ray.get([warm.remote(recipe) for _ in range(at_once)])
+    try:
+        ray.get([warm.remote(recipe) for _ in range(at_once)])
+    except ray.exceptions.RayTaskError as error:
+        raise TesseraError(f"a worker cannot start: {error.cause}") from error
+    except ray.exceptions.RayError as error:
+        todo = "fewer --workers need less memory, --workers 0 does without Ray"
+        raise TesseraError(f"Ray's workers die at their start ({type(error).__name__}); {todo}") from error
     return at_once
 
 
@@ -119,7 +136,8 @@ def run_ray(
     """Build groups as Ray tasks; yields each with its result, in order of completion.
 
     A worker that dies costs its group's other units nothing but time: the group is built again, and a unit that
-    was being processed at `retries + 1` deaths is rejected. A hung unit is rejected at once.
+    was being processed at `retries + 1` deaths is rejected. A hung unit is rejected at once. That a whole node dies is
+    laid to no unit, unless it happens again and again.
 
     Args:
         tasks: the groups.
@@ -134,12 +152,17 @@ def run_ray(
     # The largest groups first, so that no worker is left alone with one at the end.
     waiting = [_Flight(t) for t in sorted(tasks, key=lambda t: sum(len(unit.records) for unit in t.units))]
     flying: dict[Any, _Flight] = {}
+    alone = time.monotonic()
     while waiting or flying:
         while waiting and len(flying) < at_once + 2:
             flight = waiting.pop()
             flying[remote.remote(flight.task)] = flight
         poll([flight.task for flight in flying.values()])
         done, _ = ray.wait(list(flying), timeout=POLL_SECONDS)
+        if done or ray.cluster_resources().get("CPU", 0) >= 1:
+            alone = time.monotonic()
+        elif time.monotonic() - alone > PATIENCE:
+            raise TesseraError("the cluster has no CPU left: its nodes have died; the same command goes on from here")
         for handle in done:
             flight = flying.pop(handle)
             try:
@@ -163,9 +186,17 @@ def _after_crash(flight: _Flight, error: Exception, retries: int) -> _Flight:
     standing = read_standing(flight.task.status_path)
     trace = flight.task.status_path.with_suffix(".timeout")
     hung = trace.exists() and trace.stat().st_size > 0
+    words = _crash_path(task)
+    text = f"took longer than --unit-timeout {task.unit_timeout:g}" if hung else cause_of_death(error, words)
     flight.task.status_path.unlink(missing_ok=True)
-    if not standing.unit or standing.stage == "commit" or standing.unit in task.keep:
-        flight.lost += 1  # the node or the worker died outside any unit
+    outside = not standing.unit or standing.stage == "commit" or standing.unit in task.keep
+    if isinstance(error, ray.exceptions.NodeDiedError):
+        who = "" if outside else standing.unit
+        flight.nodes[who] = flight.nodes.get(who, 0) + 1
+        if flight.nodes[who] <= MOST_NODES:
+            return replace(flight, task=task)
+    if outside:
+        flight.lost += 1
         if flight.lost > 3:
             raise TesseraError(f"{task.name}: its worker died {flight.lost} times outside any unit: {error}") from error
         return replace(flight, task=task)
@@ -173,17 +204,10 @@ def _after_crash(flight: _Flight, error: Exception, retries: int) -> _Flight:
     flight.strikes[standing.unit] = strikes
     if hung:
         trace.rename(trace.with_name(f"{task.name}-{standing.unit}.hung.txt"))
+    elif words.exists() and words.stat().st_size > 0:
+        words.rename(words.with_name(f"{task.name}-{standing.unit}.crash.txt"))
     if hung or strikes > retries:
-        text = f"took longer than --unit-timeout {task.unit_timeout:g}" if hung else _cause(error)
         reject = Reject(standing.unit, "", standing.unit, standing.stage, text)
         opened = {**task.opened, standing.unit: read_opened(task.status_path)}
         task = replace(task, skip={**task.skip, standing.unit: reject}, opened=opened)
     return replace(flight, task=task)
-
-
-def _cause(error: Exception) -> str:
-    if isinstance(error, ray.exceptions.OutOfMemoryError):
-        return "its worker was killed for lack of memory"
-    if isinstance(error, ray.exceptions.NodeDiedError):
-        return "its node died"
-    return "its worker process crashed"

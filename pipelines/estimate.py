@@ -3,7 +3,7 @@
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,18 @@ from ..datasets.errors import TesseraError
 from ..datasets.stages import Stages
 from ..datasets.table import Dataset
 from .limits import use_one_thread
+from .mirror import open_out
 from .prepare import Prepared, prepare
+from .raw import Place, open_raw
 from .recipe import Plan, Recipe, Unit
-from .run import run_recipe, stale_tasks
+from .run import run_recipe
+from .seen import Seen
 from .settings import RunSettings
+from .stale import stale_tasks
 
 SAMPLE_RECORDS = 24
 SAMPLE_UNITS = 12
+SAMPLE_JOINT_UNITS = 2  # where labels look across a unit's records, one of few records is no fair sample
 
 
 @dataclass
@@ -37,64 +42,94 @@ class Estimate:
     sampled: int = 0
 
 
-def sample_units(plan: Plan) -> Iterator[Unit]:
-    """Units spread evenly over the plan, each with a few records spread evenly over it."""
+def sample_units(plan: Plan, records: int = SAMPLE_RECORDS, joint: bool = False) -> Iterator[Unit]:
+    """Units spread evenly over the plan, each with a few records spread evenly over it; `joint`: fewer, and larger."""
     units = [unit for unit in plan.units if unit.records]
-    count = min(SAMPLE_UNITS, len(units))
-    each = -(-SAMPLE_RECORDS // max(count, 1))
+    count = min(SAMPLE_JOINT_UNITS if joint else SAMPLE_UNITS, len(units))
+    count = min(count, records)
+    left = records
     for i in range(count):
         unit = units[(2 * i + 1) * len(units) // (2 * count)]
         keys = list(unit.records)
-        take = min(each, len(keys))
+        take = min(-(-left // (count - i)), len(keys))
+        left -= take
         yield unit.only([keys[(2 * j + 1) * len(keys) // (2 * take)] for j in range(take)])
 
 
-def estimate(recipe: Recipe, options: Any, raw: Path, settings: RunSettings) -> tuple[Prepared, Estimate]:
+def estimate(
+    recipe: Recipe, options: Any, raw: Place, settings: RunSettings, records: int = SAMPLE_RECORDS,
+    look: Callable[[Dataset], None] = lambda dataset: None,
+) -> tuple[Prepared, Estimate]:  # fmt: skip
     """Build a sample of the plan in a temporary folder and scale it up to the whole.
+
+    Args:
+        recipe: what would run.
+        options: an instance of `recipe.options`.
+        raw: the raw data set's folder, or its URL on an object store.
+        settings: the run's own options.
+        records: size of the sample.
+        look: called with the sample while it is there.
 
     Raises:
         TesseraError: no sampled record could be built; the first reason is named.
     """
     use_one_thread()
-    prepared = prepare(recipe, options, raw, settings, "plan")
-    sample = Plan(tuple(sample_units(prepared.plan)))
+    prepared = prepare(recipe, options, open_raw(raw), settings, "plan")
+    sample = Plan(tuple(sample_units(prepared.plan, records, recipe.is_joint(options))))
     if not sample.units:
         raise TesseraError(f"{raw}: no record is planned: no file of the selected units is there")
     with tempfile.TemporaryDirectory() as folder:
         part = RunSettings(out=Path(folder) / "out", workers=0, quiet=True, seed=settings.seed, max_reject=1.0,
                            unit_timeout=settings.unit_timeout)  # fmt: skip
         start = time.perf_counter()
-        summary = run_recipe(_with_plan(recipe, sample), options, raw, part)
+        summary = run_recipe(_with_plan(recipe, sample), options, prepared.raw, part)
         seconds = time.perf_counter() - start - summary.setup_seconds
         if not summary.records:
             why = summary.rejects[0] if summary.rejects else "no reason was given"
             raise TesseraError(f"none of {len(sample.units)} sampled units gave a record; first: {why}")
         dataset = Dataset(part.out or folder)
-        fields, sampled, tar_bytes = {}, summary.built_records, summary.bytes
+        look(dataset)
+        fields, sampled = {}, summary.built_records - sum(len(unit.summaries) for unit in sample.units)
+        scales = _scales(dataset, prepared.plan, sample)
+        total = sum(shard.bytes * scales[shard.table] for shard in dataset.catalog.shards)
         for table in dataset.catalog.tables:
             sums: Counter[str] = Counter()
             for record in dataset.table(table):
                 sums.update(record.stored_bytes())
             fields[table] = sums
     scale = prepared.records / sum(len(unit.records) for unit in sample.units)
-    records: Counter[str] = Counter()
+    planned: Counter[str] = Counter()
     for unit in prepared.plan.units:
-        records[unit.split] += len(unit.records)
+        planned[unit.split] += len(unit.records)
     return prepared, Estimate(
-        records=dict(records), groups=dict(Counter(task.split for task in prepared.tasks)),
-        bytes={table: {name: size * scale for name, size in sums.items()} for table, sums in fields.items()},
-        total_bytes=tar_bytes * scale, seconds=seconds * scale, stages=summary.stages, sampled=sampled,
+        records=dict(planned), groups=dict(Counter(task.split for task in prepared.tasks)),
+        bytes={table: {name: size * scales[table] for name, size in sums.items()} for table, sums in fields.items()},
+        total_bytes=total, seconds=seconds * scale, stages=summary.stages, sampled=sampled,
     )  # fmt: skip
+
+
+def _scales(dataset: Dataset, plan: Plan, sample: Plan) -> dict[str, float]:
+    """How many times the sample each table of the whole plan is; a table about units goes with their number."""
+    by_records = sum(len(u.records) for u in plan.units) / sum(len(u.records) for u in sample.units)
+    by_units = sum(bool(u.records) for u in plan.units) / len(sample.units)
+    summaries = {key for unit in sample.units for key in unit.summaries}
+    tables = dataset.catalog.tables
+    return {name: by_units if summaries.intersection(dataset.table(name).keys()) else by_records for name in tables}
 
 
 def _with_plan(recipe: Recipe, plan: Plan) -> Recipe:
     return replace(recipe, plan=lambda raw, options: plan)
 
 
-def print_plan(recipe: Recipe, options: Any, raw: Path, settings: RunSettings, console: Console) -> None:
-    """Print the estimate, and how much of it is done already."""
-    prepared, figures = estimate(recipe, options, raw, settings)
-    stale = stale_tasks(prepared, prepared.tasks)
+def print_plan(
+    recipe: Recipe, options: Any, raw: Place, settings: RunSettings, console: Console, records: int = SAMPLE_RECORDS,
+    look: Callable[[Dataset], None] = lambda dataset: None,
+) -> None:  # fmt: skip
+    """Print the estimate (see `estimate`), and how much of it is done already."""
+    settings.check()
+    with open_out(settings, "plan", write=False) as mirror:
+        prepared, figures = estimate(recipe, options, raw, settings, records, look)
+        stale = stale_tasks(prepared, prepared.tasks, Seen(prepared.out))
     missing = sum(len(unit.rejects) for unit in prepared.plan.units)
     if missing:
         console.print(f"{missing} selected records are not in RAW and will be rejects", highlight=False)
@@ -118,4 +153,4 @@ def print_plan(recipe: Recipe, options: Any, raw: Path, settings: RunSettings, c
     )  # fmt: skip
     left = sum(len(unit.records) for task in stale for unit in task.units if unit.name not in task.keep)
     what = f"{left} records in {len(stale)} groups are to do" if stale else "nothing is to do"
-    console.print(f"{prepared.out}: {what}", highlight=False, soft_wrap=True)
+    console.print(f"{mirror.url if mirror else prepared.out}: {what}", highlight=False, soft_wrap=True)

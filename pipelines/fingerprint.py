@@ -8,6 +8,7 @@ from ..datasets.members import FORMAT_VERSION
 from .recipe import Unit
 
 REJECTED = "rejected:"
+_JSON = json.JSONEncoder(sort_keys=True, allow_nan=False)  # one for all units: it is costly to make
 
 
 def made_from(recipe: str, options: dict[str, Any], labels: dict[str, int], seed: int) -> dict[str, Any]:
@@ -21,12 +22,19 @@ def unit_spec(unit: Unit, common: dict[str, Any]) -> str:
         "unit": unit.name, "split": unit.split, "records": dict(unit.records), "payload": dict(unit.payload),
         "rejects": [vars(reject) for reject in unit.rejects], "made_from": common,
     }  # fmt: skip
-    return hashlib.sha256(json.dumps(plan, sort_keys=True, allow_nan=False).encode()).hexdigest()
+    if unit.summaries:
+        plan["summaries"] = dict(unit.summaries)
+    return hashlib.sha256(_JSON.encode(plan).encode()).hexdigest()
 
 
 def fingerprint(spec: str, content: str) -> str:
     """Hash of a unit's spec and the content of its raw files."""
     return hashlib.sha256(f"{spec}\n{content}".encode()).hexdigest()
+
+
+def unit_seed(seed: int, dataset: str, unit: str) -> int:
+    """Seed of a unit's keyed choices."""
+    return int.from_bytes(hashlib.sha256(f"{seed}\0{dataset}\0{unit}\0seed".encode()).digest()[:8], "big")
 
 
 def group_of(seed: int, dataset: str, unit: str, groups: int) -> int:

@@ -1,6 +1,7 @@
 """One task: a group of units to shards, in this process or in a Ray worker. Results go to disk here."""
 
 import contextlib
+import errno
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -19,13 +20,18 @@ from .fingerprint import REJECTED, fingerprint
 from .limits import UnitTimeout
 from .lock import lock_commit
 from .notes import GroupNote, UnitNote, note_path, read_note, write_note
+from .out_store import OutStore
 from .previous import Previous, intact
-from .rawfiles import FileNote, RawFiles, note_file
+from .publish import publish_group, send
+from .raw import Raw
+from .raw_store import StoreError
+from .rawfiles import FileNote, RawFiles, note_file, note_raw
 from .recipe import Recipe, Reject, Sample, Unit
 from .rejects import normalise
 from .status import StatusFile
 
 MOST_TRACEBACKS = 100
+OUT_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # no reading fails so: it is what is noted of it
 Limit = Callable[[], AbstractContextManager[None]]
 
 
@@ -36,12 +42,13 @@ class GroupTask:
     `options` are the values of the recipe's options (its class may not be importable where the task is unpickled).
     `skip` holds the rejects of units that crashed or hung before, `opened` the raw files that these had opened;
     `keep` names units whose records are copied from the group's shards of an earlier run where these are intact, with
-    their fingerprints.
+    their fingerprints. With a `label`, that one is added to the group's shards, which stay as they are; `options` are
+    those of a run that had it from the start. `store` is the URL of an object store whose mirror `out` is; else empty.
     """
 
     recipe: str
     options: Mapping[str, Any]
-    raw: Path
+    raw: Raw
     out: Path
     run: str
     split: str
@@ -57,11 +64,18 @@ class GroupTask:
     opened: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     keep: Mapping[str, str] = field(default_factory=dict)
     lock_name: str = "lock"
+    label: str = ""
+    store: str = ""
 
     @property
     def name(self) -> str:
-        """`train-000012`: names the group in `runs/`."""
-        return f"{self.split}-{self.group:06d}"
+        """`train-000012`, or `train-000012.semantic` where a label is added: names the group in `runs/`."""
+        return f"{self.split}-{self.group:06d}" + (f".{self.label}" if self.label else "")
+
+    @property
+    def writer(self) -> str:
+        """Names this attempt's temporary files; a worker on a node that is cut off may still write an earlier one's."""
+        return self.run if self.attempt == 1 else f"{self.run}-{self.attempt}"
 
     @property
     def log_folder(self) -> Path:
@@ -92,17 +106,19 @@ class StopRun(TesseraError):
     """The run cannot go on: a unit or record failed under `--strict`, or OUT cannot be written."""
 
 
-class _Builder:
+class GroupBuilder:
     """State of one group while it is built."""
 
     def __init__(self, task: GroupTask, limit: Limit, poll: Callable[[], None], status: StatusFile) -> None:
-        self.limit, self.poll, self.status = limit, poll, status
+        self.task, self.limit, self.poll, self.status = task, limit, poll, status
         self.recipe: Recipe = load_recipe(task.recipe)
         self.options = self.recipe.options(**task.options)
-        self.schemas: dict[str, Schema] = self.recipe.schemas(self.options)
-        copies = bool(task.keep) and intact(task.out, task.split, list(self.schemas), task.group)
-        self.task = task if copies else replace(task, keep={})
+        self.schemas: dict[str, Schema] = self.make_schemas()
+        copies = bool(task.keep) and intact(task.out, task.split, list(self.schemas), task.group, task.label)
+        if not copies:
+            self.task = replace(task, keep={})
         self.labels = {name: self.recipe.labels(name, self.options) for name in self.schemas}
+        self.joint = self.recipe.is_joint(self.options)
         self.result = GroupResult()
         self.writers: dict[str, ShardWriter] = {}
         self.notes: dict[str, UnitNote] = {}
@@ -110,16 +126,25 @@ class _Builder:
 
     @cached_property
     def previous(self) -> Previous:
-        return Previous(self.task.out, self.task.split, self.task.group, list(self.schemas))
+        """The group's records as they are committed."""
+        return Previous(self.task.out, self.task.split, self.task.group, list(self.schemas), self.task.label)
+
+    def make_schemas(self) -> dict[str, Schema]:
+        """Schemas of what is written."""
+        return self.recipe.schemas(self.options)
+
+    def make_writer(self, table: str, schema: Schema) -> ShardWriter:
+        """The writer of one table's shards."""
+        task = self.task
+        folder = task.out / task.split
+        return ShardWriter(folder, table, task.split, task.group, schema, run=task.writer, limit=task.shard_bytes)
 
     def build(self) -> GroupResult:
+        """Build and commit the group."""
         task, result = self.task, self.result
         with contextlib.ExitStack() as stack:
             for table, schema in self.schemas.items():
-                writer = ShardWriter(
-                    task.out / task.split, table, task.split, task.group, schema, run=task.run, limit=task.shard_bytes
-                )
-                self.writers[table] = stack.enter_context(writer)
+                self.writers[table] = stack.enter_context(self.make_writer(table, schema))
             fingerprints = {}
             for unit in task.units:
                 fingerprints[unit.name] = self.unit(unit)
@@ -132,18 +157,30 @@ class _Builder:
             for writer in self.writers.values():
                 result.shards += writer.commit(fingerprints, rejects, dict(task.made_from))
                 result.stages.merge(writer.stages)
-            self.note()
+            self.publish()
         return result
+
+    def publish(self) -> None:
+        """Leave the group's note; where OUT is on an object store, shards and note are put there."""
+        task = self.task
+        if not task.store:
+            self.note()
+            return
+        with self.result.stages("upload"):
+            publish_group(task.store, task.out, task.run, self.result.shards, task.label)
+            self.note()
+            send(OutStore(task.store), task.out, [f"runs/notes/{task.name}.json"])
 
     def note(self) -> None:
         """Leave the group's note, by which the next run knows it; units that were copied keep theirs."""
         task = self.task
-        path = note_path(task.out, task.split, task.group)
+        path = note_path(task.out, task.split, task.group, task.label)
         old = read_note(path)
         units = {name: old.units[name] for name in task.keep if old} | self.notes
         files = [f"{task.split}/{x.tar}" for x in self.result.shards if x.tar]
-        files += [f"{task.split}/{shard_stem(x.table, x.group, x.part)}.parquet" for x in self.result.shards]
-        write_note(path, GroupNote(units, {name: note_file(task.out / name) for name in files}), task.run)
+        for label in dict.fromkeys(("", task.label)):
+            files += [f"{task.split}/{shard_stem(x.table, x.group, x.part, label)}.parquet" for x in self.result.shards]
+        write_note(path, GroupNote(units, {name: note_file(task.out / name) for name in files}), task.writer)
 
     def unit(self, unit: Unit) -> str:
         """Build or copy one unit; returns its fingerprint."""
@@ -159,7 +196,7 @@ class _Builder:
             self.result.rejects += self.previous.rejects.get(unit.name, [])
             return task.keep[unit.name]
         if unit.name in task.skip:
-            return self.failed(unit, task.skip[unit.name], {x: note_file(task.raw / x) for x in task.opened[unit.name]})
+            return self.failed(unit, task.skip[unit.name], {x: note_raw(task.raw / x) for x in task.opened[unit.name]})
         for attempt in (1, 2):
             files = RawFiles(task.raw, opened=self.status.opens)
             before = self.result.records, self.result.bytes, len(self.result.rejects)
@@ -169,7 +206,9 @@ class _Builder:
                 break
             except (KeyboardInterrupt, StopRun):
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:
+                if isinstance(error, OSError) and error.errno in OUT_FAULTS:
+                    raise self.stop(error) from error
                 self.undo(*before)
                 if (
                     attempt == 1
@@ -178,6 +217,8 @@ class _Builder:
                 ):
                     self.result.retries += 1  # a hiccup of disk or network, not of the data
                     continue
+                if isinstance(error, StoreError):  # every unit would be rejected for it
+                    raise StopRun(f"{error}; the same command again goes on from here") from error
                 return self.failed(unit, self.reject(unit, "", error), files.notes)
         self.notes[unit.name] = UnitNote(task.specs[unit.name], dict(files.notes), False)
         return fingerprint(task.specs[unit.name], files.digest())
@@ -191,23 +232,47 @@ class _Builder:
             writer.rollback()
 
     def failed(self, unit: Unit, reject: Reject, files: Mapping[str, FileNote]) -> str:
+        """Leave out a whole unit; returns its fingerprint."""
         self.left_out(reject)
         self.notes[unit.name] = UnitNote(self.task.specs[unit.name], dict(files), True)
         return f"{REJECTED}{self.task.specs[unit.name]}"
 
     def left_out(self, reject: Reject) -> None:
+        """Note a unit or record that is left out.
+
+        Raises:
+            StopRun: under `--strict`.
+        """
         if self.task.strict:
             raise StopRun(f"{reject.key or reject.unit} ({reject.path}): {reject.stage}: {reject.error}")
         self.result.rejects.append(reject)
         self.status.set(rejects=len(self.result.rejects))
 
     def records(self, unit: Unit, files: RawFiles) -> None:
-        """Every planned record of a unit becomes a record or a reject."""
-        missing = dict.fromkeys(unit.records)
+        """Every planned record of a unit becomes a record or a reject.
+
+        Joint labels have seen all records of the unit that the reader had not refused before it gave the first one; if
+        one of these fails after all, the unit is built again without it.
+        """
         self.result.rejects += unit.rejects
-        samples = self.recipe.read(unit, files, self.options) if unit.records else iter(())
+        before = self.result.records, self.result.bytes
+        while unit.records:
+            lost, late = self.once(unit, files)
+            if not late or not self.joint:
+                break
+            self.undo(*before, len(self.result.rejects))
+            unit = unit.only([key for key in unit.records if key not in lost])
+        for name, seconds in files.stages.items():
+            self.result.stages.merge({f"read: {name}": seconds})
+
+    def once(self, unit: Unit, files: RawFiles) -> tuple[set[str], bool]:
+        """Read and label a unit; returns the keys of records that were left out, and whether one was so late."""
+        missing, lost, late = dict.fromkeys((*unit.records, *unit.summaries)), set[str](), False
+        planned, count = len(missing), self.result.records
+        samples = self.recipe.read(unit, files, self.options)
         while True:
-            self.status.set(stage="read", settled=self.settled + len(unit.records) - len(missing))
+            done = min(planned - len(missing), len(unit.records))
+            self.status.set(stage="read", settled=self.settled + done)
             self.poll()
             with self.result.stages("read"):
                 sample = next(samples, None)
@@ -218,17 +283,18 @@ class _Builder:
             del missing[sample.key]
             if isinstance(sample, Reject):
                 self.left_out(sample)
-            else:
-                self.sample(unit, sample)
-        if missing:
-            raise TesseraError(
-                f"the reader gave nothing for {len(missing)} planned records, first {next(iter(missing))}"
-            )
-        for name, seconds in files.stages.items():
-            self.result.stages.merge({f"read: {name}": seconds})
+                late |= self.result.records > count
+                lost.add(sample.key)
+            elif not self.sample(unit, sample):
+                late = True
+                lost.add(sample.key)
+        gone = [key for key in missing if key in unit.records or self.result.records > count]
+        if gone:
+            raise TesseraError(f"the reader gave nothing for {len(gone)} planned records, first {gone[0]}")
+        return lost, late
 
-    def sample(self, unit: Unit, sample: Sample) -> None:
-        """Label, encode and write one record; a failure rejects this record alone."""
+    def sample(self, unit: Unit, sample: Sample) -> bool:
+        """Label, encode and write one record; a failure rejects this record alone, and is answered with False."""
         writer = self.writers[sample.table]
         names = set(self.schemas[sample.table].by_name)
         values: dict[str, Any] = {}
@@ -244,19 +310,27 @@ class _Builder:
         except (KeyboardInterrupt, UnitTimeout, OSError, StopRun):
             raise
         except Exception as error:
+            if sample.key in unit.summaries:  # the unit's records refer to it
+                raise
             self.left_out(self.reject(unit, sample.key, error))
-            return
+            return False
         self.result.records += 1
+        return True
 
     def write(self, writer: ShardWriter, key: str, fields: dict[str, Any], scalars: dict[str, Any]) -> int:
         """Add one record to its shard; a full disk is no fault of the unit, as a file that cannot be read would be."""
         try:
             return writer.add(key, fields, scalars)
         except OSError as error:
-            again = "the same command again goes on from here"
-            raise StopRun(f"--out {self.task.out}: {type(error).__name__}: {error}; {again}") from error
+            raise self.stop(error) from error
 
-    def reject(self, unit: Unit, key: str, error: Exception) -> Reject:
+    def stop(self, error: OSError) -> StopRun:
+        """What ends the run when OUT cannot be written to."""
+        again = "the same command again goes on from here"
+        return StopRun(f"--out {self.task.out}: {type(error).__name__}: {error}; {again}")
+
+    def reject(self, unit: Unit, key: str, error: BaseException) -> Reject:
+        """The reject that an error makes of a unit or record; its traceback goes to the log."""
         if len(self.result.tracebacks) < MOST_TRACEBACKS:
             self.result.tracebacks.append({"unit": unit.name, "key": key, "traceback": traceback.format_exc()})
         message = normalise(error, self.task.raw, self.task.out)
@@ -280,8 +354,11 @@ def build_group(task: GroupTask, limit: Limit, poll: Callable[[], None] = lambda
     Raises:
         StopRun, OSError: something failed under `--strict`, or OUT cannot be written; nothing of the group is left.
     """
+    builder = GroupBuilder
+    if task.label:
+        from .sidecar_group import SidecarBuilder as builder
     status = StatusFile(task.status_path)
     try:
-        return _Builder(task, limit, poll, status).build()
+        return builder(task, limit, poll, status).build()
     finally:
         status.close()

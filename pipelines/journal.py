@@ -57,14 +57,14 @@ class Journal:
 
 
 def read_journals(out: Path, event: str) -> list[dict[str, Any]]:
-    """All events of one kind from all runs of a data set, oldest run first; torn last lines are passed over."""
+    """All events of one kind from all runs of a data set, oldest run first; lines that are none are passed over."""
     found = []
     for path in sorted(out.glob("runs/*/log.jsonl")):
-        for line in path.read_text().splitlines():
+        for line in path.read_text(errors="replace").splitlines():
             try:
                 values = json.loads(line)
-            except ValueError:  # the line being written when the run was killed
+            except (ValueError, RecursionError):  # the line being written when the run was killed; a stranger's
                 continue
-            if values["event"] == event:
+            if isinstance(values, dict) and values.get("event") == event:
                 found.append(values)
     return found

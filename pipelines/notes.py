@@ -6,7 +6,9 @@ from pathlib import Path
 
 from ..datasets.commit import write_file
 from ..datasets.errors import RawDataError
-from .rawfiles import FileNote, RawFiles, note_file
+from .raw import Raw, open_raw
+from .raw_store import StoreError
+from .rawfiles import FileNote, RawFiles, note_raw
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,10 @@ class UnitNote:
 
 @dataclass(frozen=True)
 class GroupNote:
-    """Notes of a group's units, and size and modification time of its tars and indexes, by path in OUT."""
+    """Notes of a group's units, and size and modification time of its tars and indexes, by path in OUT.
+
+    Those of an added label name the indexes of the shards that it belongs to, too.
+    """
 
     units: dict[str, UnitNote]
     shards: dict[str, FileNote]
@@ -31,9 +36,9 @@ def notes_folder(out: Path) -> Path:
     return out / "runs" / "notes"
 
 
-def note_path(out: Path, split: str, group: int) -> Path:
-    """Where the note of a group lies."""
-    return notes_folder(out) / f"{split}-{group:06d}.json"
+def note_path(out: Path, split: str, group: int, label: str = "") -> Path:
+    """Where the note of a group lies, or that of a label added to it."""
+    return notes_folder(out) / (f"{split}-{group:06d}" + (f".{label}" if label else "") + ".json")
 
 
 def write_note(path: Path, note: GroupNote, run: str) -> None:
@@ -55,26 +60,31 @@ def read_note(path: Path) -> GroupNote | None:
         return None
 
 
-def unchanged(raw: Path, note: UnitNote, rehash: bool) -> UnitNote | None:
+def unchanged(raw: Path | Raw, note: UnitNote, rehash: bool) -> UnitNote | None:
     """The note of a unit whose raw files are what they were, with their present times; None where one has changed.
 
     Files are compared by size and time, by content where those differ or on demand. A file that can no longer be read
     has changed: building its unit says what is wrong with it.
+
+    Raises:
+        StoreError: the object store cannot be reached.
     """
-    files = {}
+    raw, files = open_raw(raw), {}
     try:
         for path, before in note.files.items():
             now = _same(raw, path, before, rehash)
             if now is None:
                 return None
             files[path] = now
+    except StoreError:
+        raise
     except (OSError, RawDataError):
         return None
     return UnitNote(note.spec, files, note.failed)
 
 
-def _same(raw: Path, path: str, before: FileNote, rehash: bool) -> FileNote | None:
-    now = note_file(raw / path)
+def _same(raw: Raw, path: str, before: FileNote, rehash: bool) -> FileNote | None:
+    now = note_raw(raw / path)
     if now.size != before.size:
         return None
     if before.size < 0 or (now.mtime_ns == before.mtime_ns and not rehash):

@@ -3,9 +3,8 @@
 import fnmatch
 import math
 import os
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,18 @@ from .. import __version__
 from ..datasets.catalog import CATALOG, Catalog
 from ..datasets.errors import RawDataError, TesseraError, UsageError
 from ..datasets.names import check_key, check_name
-from .fingerprint import group_of, made_from, unit_spec
+from .fingerprint import group_of, made_from, unit_seed, unit_spec
 from .group import GroupTask
+from .links import refuse_links
 from .lock import lock_name
+from .mirror import Mirror
+from .out_place import out_folder, out_url
+from .raw import Raw
+from .raw_store import StoreError
+from .rawfiles import file_state
 from .recipe import Plan, Recipe, Unit
 from .settings import RunSettings
+from .sidecar import known_sidecars, new_sidecar
 
 SMALL, LARGE = 128 << 20, 512 << 20
 SMALL_TOTAL = 20 << 30
@@ -25,16 +31,24 @@ SMALL_TOTAL = 20 << 30
 
 @dataclass(frozen=True)
 class Prepared:
-    """A run before it starts: the plan, its catalog (state `building`), and one task for each group."""
+    """A run before it starts: the plan, its catalog (state `building`), and one task for each group.
+
+    `old` is the catalog that OUT had, with the state of its file just before it was read; `adding` names a label that
+    is added to the finished data set. Where OUT is on an object store, `out` is the folder of its `mirror`.
+    """
 
     recipe: Recipe
     options: Any
     settings: RunSettings
-    raw: Path
+    raw: Raw
     out: Path
     plan: Plan
     catalog: Catalog
     tasks: tuple[GroupTask, ...]
+    old: Catalog | None = None
+    old_state: tuple[int, int] = (-1, 0)
+    adding: str = ""
+    mirror: Mirror | None = None
 
     @property
     def records(self) -> int:
@@ -42,26 +56,41 @@ class Prepared:
         return sum(len(unit.records) for unit in self.plan.units)
 
 
-def check_folders(raw: Path, out: Path) -> None:
+def check_folders(raw: Raw, out: Path, url: str | None = None) -> None:
     """Refuse a RAW that is no folder, and an OUT that would mix with it.
 
     Raises:
         RawDataError, UsageError: as said.
+        StoreError: RAW's object store cannot be reached.
     """
-    for option, folder in (("--raw", raw), ("--out", out)):
-        if re.match(r"[a-z0-9]+:/", str(folder)):
-            raise UsageError(f"{option} {folder}: object stores are not supported yet; name a local folder")
     if not raw.is_dir():
         raise RawDataError(f"{raw}: no such folder; --raw (RAW=) names the folder that holds the raw data set")
-    if not os.access(raw, os.R_OK | os.X_OK):
+    here, there = raw.local, out.resolve()
+    if here is not None and not os.access(here, os.R_OK | os.X_OK):
         raise RawDataError(f"{raw}: cannot be listed; check its permissions")
-    here, there = raw.resolve(), out.resolve()
-    if here == there or here in there.parents or there in here.parents:
+    mixed = here is not None and (here == there or here in there.parents or there in here.parents)
+    if mixed or (url and (f"{url}/".startswith(f"{raw}/") or f"{raw}/".startswith(f"{url}/"))):
         raise UsageError(
-            f"--out {out} and --raw {raw} lie in each other; the raw data are never written to, choose another --out"
+            f"--out {url or out} and --raw {raw} lie in each other; the raw data are never written to, "
+            "choose another --out"
         )
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out} is a file; name a folder")
+
+
+def whole_plan(recipe: Recipe, raw: Raw, options: Any) -> Plan:
+    """All units of RAW under the options.
+
+    Raises:
+        UsageError, RawDataError: options or raw data that cannot work.
+        StoreError: RAW's object store cannot be reached.
+    """
+    try:
+        return recipe.plan(raw, options)
+    except StoreError:
+        raise
+    except (OSError, ValueError) as error:
+        raise RawDataError(f"{raw}: cannot be planned ({type(error).__name__}: {error})") from error
 
 
 def select(plan: Plan, settings: RunSettings) -> Plan:
@@ -87,8 +116,8 @@ def select(plan: Plan, settings: RunSettings) -> Plan:
     return Plan(tuple(units), plan.notes)
 
 
-def prepare(recipe: Recipe, options: Any, raw: Path, settings: RunSettings, run: str) -> Prepared:
-    """Plan a run; nothing is written.
+def prepare(recipe: Recipe, options: Any, raw: Raw, settings: RunSettings, run: str, *, adding: str = "") -> Prepared:
+    """Plan a run; nothing is written. With `adding`, one that adds this label to the finished data set.
 
     Raises:
         UsageError, RawDataError: options or raw data that cannot work.
@@ -96,32 +125,37 @@ def prepare(recipe: Recipe, options: Any, raw: Path, settings: RunSettings, run:
     """
     settings.check()
     _check_options(options)
-    out = settings.out if settings.out is not None else Path("out") / recipe.name
-    check_folders(raw, out)
-    try:
-        plan = select(recipe.plan(raw, options), settings)
-    except (OSError, ValueError) as error:
-        raise RawDataError(f"{raw}: cannot be planned ({type(error).__name__}: {error})") from error
+    out, url = out_folder(settings.out, recipe.name), out_url(settings.out)
+    check_folders(raw, out, url)
+    plan = select(whole_plan(recipe, raw, options), settings)
     _check_names(plan)
-    old = Catalog.read(out, scan=False) if (out / CATALOG).exists() else None
+    old_state = file_state(out / CATALOG)
+    old = Catalog.read(out, scan=False) if old_state[0] >= 0 else None
     catalog = _catalog(recipe, options, settings, plan, old)
+    catalog = replace(catalog, sidecars=known_sidecars(recipe, options, out, old))
+    if adding:
+        catalog = replace(catalog, sidecars=catalog.sidecars | {adding: new_sidecar(recipe, options, adding)})
     if old is not None:
-        _check_same(out, old, catalog)
+        _check_same(url or out, old, catalog)
+    refuse_links(out, catalog.groups)
     common = made_from(recipe.name, catalog.options, catalog.labels, catalog.seed)
+    out = out.resolve()
     members: dict[tuple[str, int], list[Unit]] = {}
     for unit in plan.units:
         group = group_of(catalog.seed, catalog.name, unit.name, catalog.groups[unit.split])
-        members.setdefault((unit.split, group), []).append(unit)
+        seeded = replace(unit, seed=unit_seed(catalog.seed, catalog.name, unit.name))
+        members.setdefault((unit.split, group), []).append(seeded)
     tasks = tuple(
         GroupTask(
-            recipe=recipe.name, options=vars(options), raw=raw.resolve(), out=out.resolve(), run=run, split=split,
+            recipe=recipe.name, options=vars(options), raw=raw, out=out, run=run, split=split,
             group=group, units=tuple(units), specs={unit.name: unit_spec(unit, common) for unit in units},
             made_from=common, shard_bytes=catalog.shard_bytes, unit_timeout=settings.unit_timeout,
             strict=settings.strict, lock_name=lock_name(settings.parsed_part()),
+            store=url or "",
         )
         for (split, group), units in sorted(members.items())
     )  # fmt: skip
-    return Prepared(recipe, options, settings, raw, out.resolve(), plan, catalog, tasks)
+    return Prepared(recipe, options, settings, raw, out, plan, catalog, tasks, old, old_state, adding)
 
 
 def _check_options(options: Any) -> None:
@@ -136,6 +170,9 @@ def _check_names(plan: Plan) -> None:
     for unit in plan.units:
         check_name(unit.split, f"unit {unit.name!r}, split")
         check_key(unit.name, unit.name)
+        both = set(unit.records) & set(unit.summaries)
+        if both:
+            raise RawDataError(f"unit {unit.name!r}: key {min(both)!r} is planned twice")
     if not plan.units:
         raise RawDataError("the plan is empty: no unit in RAW is selected; " + "; ".join(plan.notes))
     names = [unit.name for unit in plan.units]
@@ -161,7 +198,7 @@ def _catalog(recipe: Recipe, options: Any, settings: RunSettings, plan: Plan, ol
     )  # fmt: skip
 
 
-def _check_same(out: Path, old: Catalog, new: Catalog) -> None:
+def _check_same(out: Path | str, old: Catalog, new: Catalog) -> None:
     """Refuse to mix two data sets in one OUT."""
     how = f"use another --out, or delete {out} to build it anew"
     if old.recipe != new.recipe:

@@ -6,6 +6,8 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from ..datasets.plain import printable
+
 LINE_SECONDS = 10.0
 
 
@@ -21,7 +23,7 @@ class RunProgress:
                 TextColumn("{task.description}"),
                 BarColumn(),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[text]}"),
+                TextColumn("{task.fields[text]}", markup=False),
             ]
             self._bar = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console)
             self._task = self._bar.add_task(name, total=total, text="")
@@ -44,7 +46,7 @@ class RunProgress:
         now = time.monotonic()
         rate = settled / max(now - self.start, 1e-9)
         if self._bar:
-            text = f"{rate:.1f}/s  {rejects} rejected  {stage}"
+            text = f"{rate:.1f}/s  {rejects} rejected  {printable(stage)}"
             self._bar.update(self._task, completed=settled, text=text)
         elif now - self._last >= LINE_SECONDS:
             self._last = now

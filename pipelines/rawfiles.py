@@ -1,13 +1,16 @@
 """Reading of raw files: each is read once, hashed while it is read, and noted for staleness."""
 
 import hashlib
-import stat
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from ..datasets.errors import RawDataError
 from ..datasets.stages import Stages
+from .raw import Raw, open_raw
+
+LARGEST = 2 << 30  # bytes: a file is held in memory as a whole
 
 
 @dataclass(frozen=True)
@@ -19,13 +22,28 @@ class FileNote:
     sha256: str
 
 
+def file_state(path: str | Path) -> tuple[int, int]:
+    """Size and modification time (nanoseconds) of a file; (-1, 0) where there is none."""
+    try:
+        state = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return -1, 0
+    return state.st_size, state.st_mtime_ns
+
+
 def note_file(path: Path) -> FileNote:
     """Size and modification time of a file, hash left empty; the note of an absent file where there is none."""
-    try:
-        state = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return FileNote(-1, 0, "")
-    return FileNote(state.st_size, state.st_mtime_ns, "")
+    return FileNote(*file_state(path), "")
+
+
+def note_raw(place: Raw) -> FileNote:
+    """The same of a file in RAW.
+
+    Raises:
+        ArchiveError, StoreError, OSError: it cannot be told.
+    """
+    state = place.state()
+    return FileNote(-1, 0, "") if state is None else FileNote(state.size, state.mtime_ns, "")
 
 
 class RawFiles:
@@ -35,9 +53,9 @@ class RawFiles:
     """
 
     def __init__(
-        self, root: Path, stages: Stages | None = None, opened: Callable[[str], None] = lambda path: None
+        self, root: Path | Raw, stages: Stages | None = None, opened: Callable[[str], None] = lambda path: None
     ) -> None:
-        self.root, self.opened = root.resolve(), opened
+        self.raw, self.opened = open_raw(root), opened
         self.stages = stages if stages is not None else Stages()
         self.notes: dict[str, FileNote] = {}
 
@@ -47,16 +65,18 @@ class RawFiles:
         Raises:
             RawDataError: it cannot be read, or the path leaves RAW (also through a symbolic link).
             FileNotFoundError: it does not exist; the caller decides whether that is an error.
+            StoreError: its object store cannot be reached.
         """
-        full = self._inside(path)
+        place = self.raw / path
+        place.check()
         self.opened(path)
         try:
-            state = full.stat()  # before reading: a change meanwhile is then seen by the next run
-            self.notes[path] = FileNote(state.st_size, state.st_mtime_ns, "")
-            if not stat.S_ISREG(state.st_mode):  # a pipe would be waited for
-                raise RawDataError(f"{path}: cannot be read (it is no regular file)")
-            with self.stages("read file"), full.open("rb") as stream:
-                data = stream.read()
+            before = note_raw(place)  # before reading: a change meanwhile is then seen by the next run
+            self.notes[path] = before
+            if before.size > LARGEST:
+                raise RawDataError(f"{path}: {before.size} bytes; refused: files of up to {LARGEST} are read")
+            with self.stages("read file"):
+                data = place.read_bytes()
         except (FileNotFoundError, NotADirectoryError) as error:
             self.notes[path] = FileNote(-1, 0, "")
             raise FileNotFoundError(path) from error
@@ -64,25 +84,18 @@ class RawFiles:
             raise RawDataError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
         with self.stages("hash"):
             digest = hashlib.sha256(data).hexdigest()
-        self.notes[path] = FileNote(len(data), state.st_mtime_ns, digest)
+        self.notes[path] = FileNote(len(data), before.mtime_ns, digest)
         return data
 
     def digest(self) -> str:
         """Hash of all that was read: paths, sizes and contents, independent of order and modification times."""
         return notes_digest(self.notes)
 
-    def _inside(self, path: str) -> Path:
-        if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
-            raise RawDataError(f"{path}: leaves the raw folder; refused")
-        full = (self.root / path).resolve()
-        if not full.is_relative_to(self.root):
-            raise RawDataError(f"{path}: a symbolic link leaves the raw folder; refused")
-        return full
-
 
 def notes_digest(notes: dict[str, FileNote]) -> str:
     """Hash of file notes without their modification times."""
     digest = hashlib.sha256()
     for path in sorted(notes):
-        digest.update(f"{path}\0{notes[path].size}\0{notes[path].sha256}\n".encode())
+        line = f"{path}\0{notes[path].size}\0{notes[path].sha256}\n"
+        digest.update(line.encode(errors="surrogateescape"))  # a name may be no UTF-8
     return digest.hexdigest()

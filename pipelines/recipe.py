@@ -9,7 +9,9 @@ from typing import Annotated, Any
 import tyro
 
 from ..datasets.errors import UsageError
+from ..datasets.plain import printable
 from ..datasets.schema import Column, Field, Reference, Schema
+from .raw import Raw
 from .rawfiles import RawFiles
 
 
@@ -36,6 +38,11 @@ class Reject:
     stage: str
     error: str
 
+    def __post_init__(self) -> None:
+        """Escape what no terminal should see: names and errors come from raw files, and from strangers' data sets."""
+        for entry in fields(self):
+            object.__setattr__(self, entry.name, printable(getattr(self, entry.name)))
+
 
 @dataclass(frozen=True)
 class Unit:
@@ -47,6 +54,8 @@ class Unit:
         records: planned keys, each with what the reader needs to find the record.
         payload: what the reader needs of the unit; JSON values only, for they are part of its fingerprint.
         rejects: records known to be missing when planning.
+        summaries: keys of records about the unit as a whole (of another table), there whichever records are selected.
+        seed: seed of the unit's keyed choices, set by the run.
     """
 
     name: str
@@ -54,6 +63,8 @@ class Unit:
     records: Mapping[str, Any]
     payload: Mapping[str, Any] = field(default_factory=dict)
     rejects: tuple[Reject, ...] = ()
+    summaries: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
 
     def only(self, keys: list[str]) -> "Unit":
         """This unit with just these records."""
@@ -83,7 +94,8 @@ class Label:
     """One label: the fields and index columns it makes, and the function that makes them from a sample's data.
 
     `version` is raised whenever its output changes, which makes shards that hold it stale. A label that is off by
-    default is switched on with `--with NAME`; `--without NAME` switches any off.
+    default is switched on with `--with NAME`; `--without NAME` switches any off. A `joint` label looks across the
+    records of a unit, so that a record which fails late makes the unit be built again without it.
     """
 
     name: str
@@ -92,11 +104,16 @@ class Label:
     fields: tuple[Field, ...]
     columns: tuple[Column, ...] = ()
     default: bool = True
+    references: tuple[Reference, ...] = ()
+    joint: bool = False
 
 
 @dataclass(frozen=True)
 class TableSpec:
-    """Labels, dimensions, columns and references of one table; `dimensions` takes the recipe's options."""
+    """Labels, dimensions, columns and references of one table; `dimensions` takes the recipe's options.
+
+    A table all of whose labels are off is left out, but for the first; a reference to it becomes a plain column.
+    """
 
     labels: tuple[Label, ...]
     dimensions: Callable[[Any], dict[str, int | None]]
@@ -115,7 +132,7 @@ class Recipe:
             `selecting` say which records there are, the others what is in them.
         selecting: names of the options that select records.
         tables: the tables.
-        plan: finds the units of a RAW folder.
+        plan: finds the units of RAW.
         read: loads a unit: yields a sample or a reject for each planned record.
         record_bytes: expected bytes of a record, for the number of groups.
         demo: writes demo raw data into a folder; None where there is no demo.
@@ -125,7 +142,7 @@ class Recipe:
     summary: str
     options: type[LabelOptions]
     tables: Mapping[str, TableSpec]
-    plan: Callable[[Path, Any], Plan]
+    plan: Callable[[Raw, Any], Plan]
     read: Callable[[Unit, RawFiles, Any], Iterator[Sample | Reject]]
     record_bytes: Callable[[Any], int]
     selecting: frozenset[str] = frozenset()
@@ -145,18 +162,31 @@ class Recipe:
         return tuple(x for x in spec.labels if (x.default or x.name in wanted) and x.name not in unwanted)
 
     def schemas(self, options: Any) -> dict[str, Schema]:
-        """Schema of each table under these options; dimensions that no field uses are left out."""
-        schemas = {}
-        for name, spec in self.tables.items():
-            labels = self.labels(name, options)
-            chosen = tuple(entry for label in labels for entry in label.fields)
-            if not chosen:
-                raise UsageError(f"table {name}: every label is switched off; leave one on")
-            used = {size for entry in chosen for size in entry.shape}
-            dimensions = {dim: size for dim, size in spec.dimensions(options).items() if dim in used}
-            columns = (*spec.columns, *(column for label in labels for column in label.columns))
-            schemas[name] = Schema(chosen, dimensions, columns, spec.references)
-        return schemas
+        """Schema of each table under these options; dimensions that no field uses are left out.
+
+        Raises:
+            UsageError: no label of the first table is on.
+        """
+        labels = {name: self.labels(name, options) for name in self.tables}
+        first = next(iter(self.tables))
+        if not any(label.fields for label in labels[first]):
+            raise UsageError(f"table {first}: every label is switched off; leave one on")
+        there = {name for name, on in labels.items() if any(label.fields for label in on)}
+        return {name: self._schema(name, labels[name], there, options) for name in self.tables if name in there}
+
+    def _schema(self, name: str, labels: tuple[Label, ...], there: set[str], options: Any) -> Schema:
+        spec = self.tables[name]
+        chosen = tuple(entry for label in labels for entry in label.fields)
+        used = {size for entry in chosen for size in entry.shape}
+        dimensions = {dim: size for dim, size in spec.dimensions(options).items() if dim in used}
+        references = (*spec.references, *(reference for label in labels for reference in label.references))
+        plain = (Column(x.name, "string", x.meaning) for x in references if x.table not in there and not x.many)
+        columns = (*spec.columns, *plain, *(column for label in labels for column in label.columns))
+        return Schema(chosen, dimensions, columns, tuple(x for x in references if x.table in there))
+
+    def is_joint(self, options: Any) -> bool:
+        """Whether a label that is on looks across the records of a unit."""
+        return any(label.joint for table in self.tables for label in self.labels(table, options))
 
     def versions(self, options: Any) -> dict[str, int]:
         """Version of each label that is on."""

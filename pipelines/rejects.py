@@ -11,10 +11,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..datasets.catalog import Catalog
 from ..datasets.commit import write_file
 from ..datasets.errors import FormatError, TesseraError
-from ..datasets.index import METADATA, check_version
+from ..datasets.index import METADATA, check_version, read_facts
 from ..datasets.members import FORMAT_VERSION
+from ..datasets.parquet import read_parquet
+from .raw import Raw
 from .recipe import Reject
 
 REJECTS = "rejects.parquet"
@@ -43,13 +46,33 @@ def read_rejects(out: Path) -> list[Reject]:
     if not path.exists():
         return []
     try:
-        table = pq.read_table(path)
+        table = read_parquet(path)
         version = json.loads((table.schema.metadata or {}).get(METADATA, b"{}")).get("format_version")
         rejects = [Reject(**row) for row in table.to_pylist()]
     except (pa.ArrowInvalid, OSError, ValueError, TypeError, AttributeError) as error:
         raise FormatError(f"{path}: damaged ({error}); run the same `tessera shards` command again") from error
     check_version(version, path)
     return rejects
+
+
+def committed_rejects(out: Path, catalog: Catalog) -> list[Reject]:
+    """Rejects of all committed groups, and of the labels that were added to them.
+
+    Raises:
+        FormatError: an index is damaged.
+    """
+    first = next(iter(catalog.tables))
+    shards = [shard for shard in catalog.shards if shard.table == first]
+    for sidecar in catalog.sidecars.values():
+        first = min(sidecar.tables)
+        shards += [shard for shard in sidecar.shards if shard.table == first]
+    paths = [out / shard.index for shard in shards if shard.part == 0]
+    return [Reject(**reject) for path in paths for reject in read_facts(path).rejects]
+
+
+def was_planned(stage: str) -> bool:
+    """Whether what was rejected at this stage was known to be missing before anything was read."""
+    return stage == "plan" or stage.endswith(": plan")
 
 
 def reasons(rejects: Sequence[Reject]) -> list[tuple[str, str, int]]:
@@ -64,12 +87,12 @@ def reasons(rejects: Sequence[Reject]) -> list[tuple[str, str, int]]:
     return [(kind[0], examples[kind], count) for kind, count in counts.most_common()]
 
 
-def normalise(error: BaseException, raw: Path, out: Path) -> str:
+def normalise(error: BaseException, raw: Path | Raw, out: Path) -> str:
     """An error's first line without this machine's paths and addresses, so that rejects are the same everywhere."""
     lines = str(error).strip().splitlines()
     text = lines[0] if lines else "no message"
     for name, folder in (("RAW", raw), ("OUT", out)):
-        for path in (str(folder), str(folder.resolve())):
+        for path in {str(folder), str(folder.resolve() if isinstance(folder, Path) else folder)}:
             text = re.sub(rf"{re.escape(path)}(?![\w-])", name, text.replace(f"{path}/", ""))
     text = re.sub(r" at 0x[0-9a-fA-F]+", " at 0x...", text)
     return text if isinstance(error, TesseraError) else f"{type(error).__name__}: {text}"

@@ -15,7 +15,7 @@ class RunSettings:
     """Where to, how fast, how strict.
 
     Attributes:
-        out: folder of the data set; default `out/RECIPE`.
+        out: folder of the data set, or its URL (s3://...); default `out/RECIPE`.
         workers: 0 runs in this process without Ray, N > 0 starts a local Ray with N CPUs.
         ray_address: joins this Ray cluster instead; default: environment variable RAY_ADDRESS.
         limit: only the first N records of the plan.
@@ -32,7 +32,7 @@ class RunSettings:
         seed: seed of every keyed choice.
     """
 
-    out: Path | None = None
+    out: Annotated[str | Path | None, tyro.conf.arg(metavar="DIR|URL")] = None
     workers: int = 2
     ray_address: str | None = None
     limit: int | None = None

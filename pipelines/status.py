@@ -22,7 +22,7 @@ class Standing:
 class StatusFile:
     """Writer of one group's standing. A memory map costs a microsecond an update and survives SIGKILL.
 
-    The raw files that the unit has opened stand beside it, one a line.
+    The raw files that the unit has opened stand beside it, one a line, as JSON: a name may hold a line break.
     """
 
     def __init__(self, path: Path) -> None:
@@ -45,7 +45,7 @@ class StatusFile:
 
     def opens(self, path: str) -> None:
         """Note that the unit is about to read a raw file."""
-        self._opened.write(f"{path}\n")
+        self._opened.write(f"{json.dumps(path)}\n")
 
     def close(self) -> None:
         """Unmap and close the files; they stay on disk."""
@@ -61,9 +61,10 @@ def opened_path(status: Path) -> Path:
 def read_opened(status: Path) -> tuple[str, ...]:
     """Raw files that the unit of a standing had opened; empty where none were noted."""
     try:
-        return tuple(dict.fromkeys(opened_path(status).read_text().splitlines()))
+        *lines, _ = opened_path(status).read_text().split("\n")  # what follows the last line break was torn
     except FileNotFoundError:
         return ()
+    return tuple(dict.fromkeys(json.loads(line) for line in lines))
 
 
 def read_standing(path: Path) -> Standing:

@@ -40,15 +40,22 @@ def reject_table(rejects: Sequence[Reject]) -> Table:
 
 def print_summary(summary: Summary, settings: RunSettings, console: Console) -> None:
     """Print what a run did, and what to do next where something is left."""
-    if summary.built_groups == 0 and summary.complete:
-        console.print(f"nothing to do: {summary.records} records are up to date", highlight=False)
+    if summary.built_groups == summary.sidecar_groups == 0 and summary.complete:
+        what = f"label {summary.adding} is there, " if summary.adding else ""
+        console.print(f"nothing to do: {what}{summary.records} records are up to date", highlight=False)
     else:
         worked = max(summary.seconds - summary.setup_seconds, 1e-9)
-        console.print(stage_table(summary.stages, summary.built_records))
+        console.print(stage_table(summary.stages, summary.built_records or summary.sidecar_records))
         reused = f", {summary.reused_records} of them copied" if summary.reused_records else ""
+        built = f"built {summary.built_records} records{reused} in {summary.built_groups} of {summary.groups} groups"
+        count = summary.built_records
+        if summary.sidecar_groups:
+            label, count = summary.adding or "added labels", count + summary.sidecar_records
+            groups = f"{summary.sidecar_groups} group{'s' * (summary.sidecar_groups != 1)}"
+            added = f"{label} for {summary.sidecar_records} records in {groups}"
+            built = f"built {added}" if summary.adding else f"{built}, {added}"
         console.print(
-            f"built {summary.built_records} records{reused} in {summary.built_groups} of {summary.groups} groups: "
-            f"{worked:.1f} s, {summary.built_records / worked:.2f} records/s "
+            f"{built}: {worked:.1f} s, {count / worked:.2f} records/s "
             f"(start and stop {summary.setup_seconds:.1f} s), {summary.retries} retries",
             highlight=False, soft_wrap=True,
         )  # fmt: skip

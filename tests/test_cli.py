@@ -39,8 +39,8 @@ def status(arguments: str) -> int:
 
 SHARDS = "shards toy --raw raw --out out --workers 0"
 ERRORS = [
-    ("shards", 2, "tessera shards: name a recipe first (hypersim"),
-    ("shards nope", 2, "tessera shards: no recipe 'nope' (recipes: hypersim"),
+    ("shards", 2, "tessera shards: name a recipe first (houses, hypersim"),
+    ("shards nope", 2, "tessera shards: no recipe 'nope' (recipes: houses, hypersim"),
     ("shards toy --workers 0", 2, "tessera shards: recipe toy has no demo raw data; name the real ones with --raw"),
     ("shards toy --raw absent", 1, "tessera shards: absent: no such folder; --raw (RAW=) names the folder"),
     ("shards toy --raw empty --out out", 1, "tessera shards: the plan is empty"),
@@ -60,7 +60,11 @@ ERRORS = [
     ("info file", 1, "tessera info: "),
     ("show out", 1, "tessera show: out: no dataset.json here"),
     ("verify out", 1, "tessera verify: out: no dataset.json here"),
+    ("add-label", 2, "tessera add-label: name the data set's folder and a label first"),
+    ("add-label out", 2, "tessera add-label: name the data set's folder and a label first"),
+    ("add-label out cube --raw raw", 1, "tessera add-label: out: no dataset.json here"),
     ("bench nope", 2, "tessera bench: no benchmark 'nope' (benchmarks: "),
+    ("try", 2, "tessera try: name a recipe first"),
     ("demo", 2, "tessera demo: name a recipe first"),
     ("demo toy", 2, "tessera demo: recipe toy has no demo raw data"),
     ("demo nope", 2, "tessera demo: no recipe 'nope'"),
@@ -76,7 +80,7 @@ def test_errors_are_one_line_and_a_status(
     assert status(arguments) == code
     output = capsys.readouterr()
     (line,) = output.err.strip().splitlines()
-    assert line.startswith(said)
+    assert line.replace(f"{raw.parent.resolve()}/", "").startswith(said)  # RAW is named in full
     assert output.out == "" and not (raw.parent / "out" / "dataset.json").exists()
 
 
@@ -120,6 +124,24 @@ def test_a_data_set_from_build_to_picture(raw: Path, capsys: pytest.CaptureFixtu
     assert "more than --max-reject 0.05 of 3 units were rejected" in said and "told to raise" in said
     assert status(f"{SHARDS} --with cube") == 1
     assert "another schema in table numbers (cube differ); use another --out" in capsys.readouterr().err
+
+
+def test_a_label_is_added_shown_and_kept(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert status(SHARDS) == 0
+    assert status("add-label out cube --raw raw --workers 0") == 0
+    assert "built cube for 9 records in 2 groups" in capsys.readouterr().out
+    assert status("add-label out cube --raw raw --workers 0") == 0
+    assert "nothing to do: label cube is there, 9 records are up to date" in capsys.readouterr().out
+    assert status("info out") == 0
+    said = capsys.readouterr().out
+    assert "label cube (complete), version 1: added to numbers, 2 shards" in said and "│ cube " in said
+    assert status("verify out") == 0 and "4 shards checked, 0 problems" in capsys.readouterr().out
+    (raw / "u01.txt").write_text("x yy zzz wwww")
+    assert status(SHARDS) == 0
+    assert "groups, added labels for 7 records in 1 group:" in capsys.readouterr().out.replace("\n", " ")
+    assert status("add-label out square --raw raw") == 2
+    assert "has label square from the start" in capsys.readouterr().err
+    assert status("add-label out cube") == 2 and "--raw" in capsys.readouterr().err
 
 
 def test_damage_is_found_and_mended(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ...datasets.errors import RawDataError
 from ...datasets.octree import MAX_DEPTH, Keys, Mask, children, morton_encode, pack_split
 
-VERSION = 1  # raised whenever a cube, a bit or a leaf value changes
+VERSION = 2  # raised whenever a cube, a bit or a leaf value changes
 
 SHORTEST_MEAN = 1e-6  # shorter means of unit normals have cancelled out and hold no direction
 
@@ -36,7 +36,7 @@ class FrameOctree:
     dropped: int
 
 
-def frame_cube(points: Points, side: float) -> Points:
+def frame_cube(points: Points, side: float, depth: int) -> Points:
     """A cube around the bulk of a frame's points.
 
     The middle of the box between the 2nd and 98th percentile of each axis follows the room rather than the few points
@@ -45,18 +45,21 @@ def frame_cube(points: Points, side: float) -> Points:
     Args:
         points: (N, 3) float64 metres, world frame; rows that are not finite are left out.
         side: side of the cube in metres.
+        depth: finest level of its octree. The centre is a multiple of that level's voxel side, so that the voxels of
+            all cubes lie on one grid of the world and what is known of them is shared.
 
     Returns:
-        (4,) float64: centre x, y, z (rounded to the millimetre) and side, metres, world frame.
+        (4,) float64: centre x, y, z and side, metres, world frame.
 
     Raises:
         RawDataError: no finite point.
     """
-    finite = points[np.isfinite(points).all(axis=1)]
+    finite = points if np.isfinite(points).all() else points[np.isfinite(points).all(axis=1)]
     if not len(finite):
         raise RawDataError("the frame has no valid point to place its octree cube by; exclude the frame")
-    low, high = np.percentile(finite, (2, 98), axis=0)
-    return np.append(np.round((low + high) / 2, 3) + 0.0, side)  # + 0.0: no negative zero
+    low, high = np.percentile(np.ascontiguousarray(finite.T), (2, 98), axis=1)
+    voxel = side / 2**depth
+    return np.append(np.round((low + high) / 2 / voxel) * voxel + 0.0, side)  # + 0.0: no negative zero
 
 
 def build_octree(

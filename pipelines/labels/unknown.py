@@ -42,14 +42,15 @@ class UnknownField:
         base = np.floor(scaled).astype(np.int64)
         part = (scaled - base).astype(np.float32)
         total = np.zeros(len(base), np.float32)
+        x, y, z = zip((1 - part).T, part.T, strict=True)
         for corner in np.ndindex(2, 2, 2):
-            weight = np.where(corner, part, 1 - part).prod(axis=1)
+            weight = x[corner[0]] * y[corner[1]] * z[corner[2]]
             total += weight * np.sqrt(self._at(base + corner), dtype=np.float32)
         return total
 
     def _at(self, voxels: NDArray[np.int64]) -> Squares:
         """Squared distances (N,) of voxels (N, 3); 0 in no block."""
-        row, local = self._voxels.rows(voxels // BLOCK), voxels % BLOCK
+        row, local = self._voxels.rows(voxels // BLOCK), voxels & (BLOCK - 1)
         return self._squares[row, *local.T] * (row >= 0)
 
 

@@ -42,6 +42,7 @@ class VoxelGrid:
         blocks = _cover(voxel, cubes)
         self._voxels = VoxelStates(voxel, blocks, np.zeros((len(blocks), BLOCK, BLOCK, BLOCK), np.uint8))
         self._unknown: UnknownField | None = None
+        self._cube: tuple[bytes, int, NDArray[np.uint8]] | None = None
 
     @property
     def states(self) -> VoxelStates:
@@ -60,7 +61,7 @@ class VoxelGrid:
         for start in range(0, len(in_view), CHUNK):
             rows = in_view[start : start + CHUNK]
             states[rows] = np.maximum(states[rows], judge.judge(blocks[rows]))
-        self._unknown = None
+        self._unknown = self._cube = None
 
     def lookup(self, points: NDArray[np.floating]) -> NDArray[np.uint8]:
         """States (N,) uint8 of `VoxelState` of points (N, 3) in metres, world frame; UNOBSERVED outside."""
@@ -74,11 +75,20 @@ class VoxelGrid:
             depth: the side is 2^depth voxels.
 
         Returns:
-            (8^depth,) uint8 of `VoxelState` in Morton order: entry k is the octree leaf of key k.
+            (8^depth,) uint8 of `VoxelState` in Morton order: entry k is the octree leaf of key k. Read-only, and kept
+            until another cube is asked for, as several labels of a frame ask for the same.
 
         Raises:
             ValueError: the cube's voxels are of another size or off the lattice.
         """
+        asked = cube.tobytes(), depth
+        if self._cube is not None and self._cube[:2] == asked:
+            return self._cube[2]
+        self._cube = (*asked, self._cube_states(cube, depth))
+        self._cube[2].setflags(write=False)
+        return self._cube[2]
+
+    def _cube_states(self, cube: NDArray[np.float64], depth: int) -> NDArray[np.uint8]:
         voxel, side = self._voxels.voxel, 1 << depth
         if abs(cube[3] / voxel - side) > OFF_LATTICE:
             raise ValueError(f"a cube of {cube[3]} m and depth {depth} has no voxels of {voxel} m")

@@ -12,6 +12,7 @@ from .hdf5_structure import REPACK, Stored, Structure
 
 DEFLATE, SHUFFLE = 1, 2
 MAX_INFLATION = 1032  # a deflate stream yields at most 258 bytes from 2 bits (RFC 1951)
+LARGEST = 1 << 30  # bytes of an array, unless the caller says otherwise
 SMALL, MOST_KNOWN = 256, 64  # bytes of a deflated chunk that may come again; how many of them are kept
 OTHER_FILE = "is it the file that its name says?"
 MERGEABLE = {1: np.uint8, 2: np.uint16, 4: np.int32}  # element types that cv2.merge moves bit by bit
@@ -25,6 +26,7 @@ def decode_hdf5(
     source: str,
     shapes: Sequence[tuple[int | None, ...]] | None,
     dtypes: Sequence[np.dtype | str],
+    most: int = LARGEST,
 ) -> NDArray:
     """The array stored as `dataset` in the bytes of a whole HDF5 file.
 
@@ -33,6 +35,7 @@ def decode_hdf5(
         source: what the file is called in messages, e.g. its path.
         shapes: shapes that are allowed, None standing for any length of an axis; None allows every shape.
         dtypes: element types that are allowed, in either byte order.
+        most: bytes that the array may have.
 
     Returns:
         A new C-contiguous array of the stored shape, in the machine's byte order.
@@ -40,10 +43,12 @@ def decode_hdf5(
     Raises:
         RawDataError: the bytes are no HDF5 file, are truncated or damaged, or hold anything but one plain dataset
             (contiguous or chunked, deflate and shuffle at most) of an allowed shape and dtype. Shape, dtype and sizes
-            are checked before memory is taken: no array is larger than the file could inflate to.
+            are checked before memory is taken: no array is larger than `most`, or than the file could inflate to.
     """
     file = Structure(data, source)
     stored = file.dataset()
+    if prod(stored.shape) * stored.dtype.itemsize > most:
+        raise file.refuse(f"holds {stored.shape} elements of {stored.dtype}, more than {most} bytes", OTHER_FILE)
     _check_kind(file, stored, shapes, dtypes)
     array = _contiguous(file, stored) if stored.chunk is None else _chunked(file, stored, stored.chunk)
     return array.astype(stored.dtype.newbyteorder("="), copy=False)

@@ -1,21 +1,24 @@
 """Hypersim: indoor scenes with tone-mapped and HDR images, distance, normals, boundaries and octrees per frame."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from ...datasets.schema import Column, Field
+from ...datasets.schema import Column, Field, Reference
 from ...datasets.storage import Octahedral, Rounded
 from ..demo.hypersim import generate
 from ..labels import hypersim as make
+from ..labels.hypersim_scene import FRAME_LABELS, SCENE_LABELS, scene_parts
+from ..labels.scene import SceneFusion
+from ..raw import Raw
 from ..rawfiles import RawFiles
-from ..readers.hypersim.frames import View, read_scene
+from ..readers.hypersim.frame import View
 from ..readers.hypersim.plan import SELECTING, SelectionOptions, parse_size, plan_scenes
+from ..readers.hypersim.scene import read_scene
 from ..recipe import Label, Plan, Recipe, Reject, Sample, TableSpec, Unit
 
-HW = ("height", "width")
-HW3 = (*HW, 3)
+HW, HW3 = ("height", "width"), ("height", "width", 3)
+COLUMNS = Column("camera", "string"), Column("frame", "int64")
 LIT, EXACT, UNIT = Rounded(8), Rounded(10), Octahedral(14)
 
 
@@ -42,41 +45,42 @@ class HypersimOptions(SelectionOptions):
     cube_side: float = 10.24
 
 
-def plan(raw: Path, options: HypersimOptions) -> Plan:
+def plan(raw: Raw, options: HypersimOptions) -> Plan:
     """Scenes of RAW under the options."""
-    make.check_options(options)
-    semantic = "semantic" in _on(options)
-    return plan_scenes(raw, options, parse_size(options.size), semantic)
+    make.check_options(options, scene_parts(_on(options) | _on(options, "scenes"), 1.0, 1).surface)
+    found = plan_scenes(raw, options, parse_size(options.size), "semantic" in _on(options))
+    scenes = _on(options, "scenes")
+    return replace(found, units=tuple(replace(x, summaries={x.name: {}} if scenes else {}) for x in found.units))
 
 
 def read(unit: Unit, files: RawFiles, options: HypersimOptions) -> Iterator[Sample | Reject]:
-    """Frames of one scene, with the modalities that the labels need."""
+    """Frames of one scene, with the modalities that the labels need, after what they know together."""
     on, normals = _on(options), "normal" if options.normals == "geometric" else "normal_bump"
+    parts = scene_parts(on | _on(options, "scenes"), options.cube_side, options.octree_depth)
     view = View(
-        size=parse_size(options.size), colour=bool(on & {"image", "hdr", "octree"}),
+        size=parse_size(options.size), colour=bool(on & {"image", "hdr", "octree"}) or parts.lights,
         distance=bool(on & {"distance", "flags", "octree"}),
         normals=normals if on & {"normal", "flags", "octree"} else None,
         intrinsic="intrinsic" in on, semantic="semantic" in on, max_constant=options.max_constant,
     )  # fmt: skip
-    yield from read_scene(unit, files, view)
+    fusion = SceneFusion(parts, unit.seed, files.stages) if RECIPE.is_joint(options) else None
+    yield from read_scene(unit, files, view, fusion)
 
 
-def _on(options: HypersimOptions) -> set[str]:
-    return {label.name for label in RECIPE.labels("frames", options)}
+def _on(options: HypersimOptions, table: str = "frames") -> set[str]:
+    return {label.name for label in RECIPE.labels(table, options)}
 
 
 def record_bytes(options: HypersimOptions) -> int:
-    """Measured on demo data with rendering noise: bytes a pixel by label, for the number of groups."""
-    sizes = {"image": 0.5, "hdr": 3.0, "distance": 0.6, "flags": 0.1, "normal": 0.5, "octree": 0.6, "intrinsic": 9.0,
-             "semantic": 0.1, "camera": 0.0}  # fmt: skip
-    height, width = parse_size(options.size)
-    return int(8192 + height * width * sum(sizes[name] for name in _on(options)))
+    """Expected bytes of a record, for the number of groups."""
+    return make.record_bytes(_on(options), *parse_size(options.size))
 
 
 def dimensions(options: HypersimOptions) -> dict[str, int | None]:
     """Sizes of the records."""
     height, width = parse_size(options.size)
-    return {"height": height, "width": width, "octree_bytes": None, "leaves": None}
+    return {"height": height, "width": width, "octree_bytes": None, "leaves": None, "neighbours": None,
+            "points": None, "views": None, "blocks": None, "surface": None}  # fmt: skip
 
 
 LABELS = (
@@ -133,15 +137,14 @@ LABELS = (
         Field("semantic", "int8", HW, "blosc", meaning="NYU40 class, -1 unknown", optional=True),
         Field("instance", "int16", HW, "blosc", meaning="instance id in the scene, -1 unknown", optional=True),
     ), default=False),
+    *FRAME_LABELS,
 )  # fmt: skip
 
 RECIPE = Recipe(
     name="hypersim",
-    summary="Hypersim indoor scenes: image, HDR, distance, normals, boundaries and an octree per frame.",
+    summary="Hypersim indoor scenes: images, geometry, octree, query points, probes and neighbours of every frame.",
     options=HypersimOptions,
-    tables={"frames": TableSpec(LABELS, dimensions, (
-        Column("scene", "string"), Column("camera", "string"), Column("frame", "int64"),
-    ))},
-    plan=plan, read=read, record_bytes=record_bytes, demo=generate,
-    selecting=SELECTING,
+    tables={"frames": TableSpec(LABELS, dimensions, COLUMNS, (Reference("scene", "scenes"),)),
+            "scenes": TableSpec(SCENE_LABELS, dimensions)},
+    plan=plan, read=read, record_bytes=record_bytes, demo=generate, selecting=SELECTING,
 )  # fmt: skip

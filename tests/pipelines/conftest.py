@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tessera.pipelines import out_store
 from tessera.pipelines.discover import load_recipe
 from tessera.pipelines.run import Summary, run_recipe
 from tessera.pipelines.settings import RunSettings
@@ -56,13 +57,15 @@ class Toy:
         for u in range(units):
             self.unit(f"u{u:02d}", " ".join("x" * (1 + (3 * u + i) % 7) for i in range(records)))
 
-    def run(self, out: Path | None = None, *, recipe: Any = None, console: Any = None, **settings: Any) -> Summary:
+    def run(
+        self, out: Path | None = None, *, raw: Any = None, recipe: Any = None, console: Any = None, **settings: Any
+    ) -> Summary:
         """Run in this process; options of the recipe are told from those of the run by their names."""
         recipe = recipe or load_recipe(self.name)
         names = recipe.options.__dataclass_fields__
         options = recipe.options(**{k: settings.pop(k) for k in list(settings) if k in names})
         settings = {"workers": 0, "quiet": True, **settings}
-        return run_recipe(recipe, options, self.raw, RunSettings(out=out or self.out, **settings), console)
+        return run_recipe(recipe, options, raw or self.raw, RunSettings(out=out or self.out, **settings), console)
 
     def fresh(self, **settings: Any) -> dict[str, str]:
         """Hashes of a data set that is built from nothing."""
@@ -118,3 +121,18 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Toy]:
 def pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Toy]:
     """The recipe `pairs` of two tables, with no raw file yet."""
     yield _toy("pairs", tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def joint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Toy]:
+    """The recipe `joint` of records that know each other, with no raw file yet."""
+    yield _toy("joint", tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def url(bucket: str, toy: Toy, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An OUT in a bucket; mirrors lie below the test's own folder, and a group holds a few units."""
+    monkeypatch.setenv("TESSERA_CACHE", str(toy.root / "cache"))
+    monkeypatch.setenv("TOY_BYTES", "118000")
+    monkeypatch.setattr(out_store, "WAITS", (0.1, 0.2))
+    return f"{bucket}/some/out"

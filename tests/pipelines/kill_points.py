@@ -1,7 +1,8 @@
 """Runs a toy recipe again and again, dying before the N-th change of the disk, then to the end; prints what differs.
 
-usage: python kill_points.py RECIPE RAW BEFORE WANTED OUT; a process of its own, for it forks: that costs a hundredth
-of a start. Flushes are points, too, but left out, which changes nothing for what a killed process leaves.
+usage: python kill_points.py RECIPE RAW BEFORE WANTED OUT [LABEL]; with a label, one is added. A process of its own, for
+it forks: that costs a hundredth of a start. Flushes are points, too, but left out, which changes nothing for what a
+killed process leaves.
 """
 
 import os
@@ -15,6 +16,7 @@ import pandas  # noqa: F401
 import threadpoolctl  # noqa: F401
 from conftest import file_hashes
 from tessera.pipelines import journal, serial  # noqa: F401
+from tessera.pipelines.add_label import add_label
 from tessera.pipelines.discover import load_recipe
 from tessera.pipelines.run import run_recipe
 from tessera.pipelines.settings import RunSettings
@@ -23,9 +25,12 @@ CHANGES = ("replace", "unlink", "fsync", "mkdir", "ftruncate")
 DIED = 77
 
 
-def build(recipe: str, raw: Path, out: Path) -> None:
-    loaded = load_recipe(recipe)
-    run_recipe(loaded, loaded.options(), raw, RunSettings(out=out, workers=0, quiet=True, shard_mb=1, max_reject=1.0))
+def build(recipe: str, raw: Path, out: Path, label: str) -> None:
+    loaded, settings = load_recipe(recipe), RunSettings(out=out, workers=0, quiet=True, shard_mb=1, max_reject=1.0)
+    if label:
+        add_label(out, label, raw, settings)
+    else:
+        run_recipe(loaded, loaded.options(), raw, settings)
 
 
 def counted(name: str, left: list[int]) -> Callable[..., object]:
@@ -64,17 +69,17 @@ def die_at(count: int, work: Callable[[], None]) -> int:
     return forked(dying)
 
 
-def main(recipe: str, raw: Path, before: Path, wanted: Path, out: Path) -> None:
+def main(recipe: str, raw: Path, before: Path, wanted: Path, out: Path, label: str = "") -> None:
     """`before` is the data set that a run finds (or no folder), `wanted` the one with which it has to end."""
     points, os.fsync, journal.git_state = 0, lambda handle: None, lambda: ""
     while True:
         shutil.rmtree(out, ignore_errors=True)
         if before.exists():
             shutil.copytree(before, out)  # keeps modification times
-        status = die_at(points, lambda: build(recipe, raw, out))
+        status = die_at(points, lambda: build(recipe, raw, out, label))
         if status != DIED:
             break
-        again = forked(lambda: build(recipe, raw, out))
+        again = forked(lambda: build(recipe, raw, out, label))
         left = [path.name for path in out.rglob("*.tmp")]
         if again != 0 or left or file_hashes(out) != file_hashes(wanted):
             print(f"point {points}: then {again}; {left} left behind; {sorted(file_hashes(out))}")
@@ -83,4 +88,4 @@ def main(recipe: str, raw: Path, before: Path, wanted: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], *(Path(argument) for argument in sys.argv[2:]))
+    main(sys.argv[1], *(Path(argument) for argument in sys.argv[2:6]), *sys.argv[6:])

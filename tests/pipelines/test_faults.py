@@ -206,7 +206,7 @@ def test_a_file_that_vanished_after_the_plan_costs_its_unit(toy: Toy) -> None:
 
     def plan(raw: Path, options: object) -> object:
         found = recipe.plan(raw, options)
-        (raw / "u01.txt").unlink(missing_ok=True)
+        (toy.raw / "u01.txt").unlink(missing_ok=True)
         return found
 
     summary = toy.run(recipe=dataclasses.replace(recipe, plan=plan), max_reject=1.0)

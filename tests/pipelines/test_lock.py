@@ -12,8 +12,9 @@ from tessera.datasets import TesseraError
 from tessera.pipelines.discover import load_recipe
 from tessera.pipelines.group import build_group
 from tessera.pipelines.limits import python_time_limit
-from tessera.pipelines.lock import lock_out
+from tessera.pipelines.lock import lock_commit, lock_out
 from tessera.pipelines.prepare import prepare
+from tessera.pipelines.raw import open_raw
 from tessera.pipelines.settings import RunSettings
 
 from .conftest import Toy
@@ -91,7 +92,7 @@ def test_worker_that_outlived_its_run_commits_nothing(toy: Toy, later: tuple[int
     toy.fill(2)
     recipe = load_recipe("toy")
     settings = RunSettings(out=toy.out, workers=0)
-    prepared = prepare(recipe, recipe.options(), toy.raw, settings, "first")
+    prepared = prepare(recipe, recipe.options(), open_raw(toy.raw), settings, "first")
     with lock_out(toy.out, "first", None):
         pass
     with lock_out(toy.out, "second", later), pytest.raises(TesseraError, match="another run has taken over"):
@@ -110,3 +111,21 @@ def test_lock_is_free_after_an_error_and_knows_its_holder(tmp_path: Path) -> Non
         with pytest.raises(TesseraError, match="is writing here"), lock_out(tmp_path, "three", None):
             pass
         assert (tmp_path / "runs/lock").read_text() == "two"
+
+
+def test_the_last_commit_of_a_worker_that_outlived_its_run_is_waited_for(toy: Toy) -> None:
+    """Else its files would be swept away under its hands, or it would commit a group that the next run commits, too."""
+    toy.fill(2)
+    toy.run()
+    half = toy.out / "train/.numbers-000000.tar.dead.tmp"
+    half.write_text("half")
+    with lock_commit(toy.out):
+        second = toy.start("--workers", "0")
+        deadline = time.monotonic() + 30
+        while len(toy.events("plan")) < 2:
+            assert time.monotonic() < deadline and second.poll() is None
+            time.sleep(0.02)
+        time.sleep(0.3)
+        assert half.exists() and second.poll() is None
+    second.communicate(timeout=30)
+    assert second.returncode == 0 and not half.exists()

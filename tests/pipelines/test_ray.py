@@ -4,13 +4,19 @@ Each start of Ray takes seconds, so that each run here is asked many things.
 """
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 
 import pytest
+import ray
 from tessera.datasets import Dataset, TesseraError, verify
-from tessera.pipelines.cluster import _after_crash, _Flight, start_ray
+from tessera.pipelines.cluster import MOST_NODES, _after_crash, _Flight, start_ray
 from tessera.pipelines.discover import load_recipe
+from tessera.pipelines.group import build_group
+from tessera.pipelines.limits import python_time_limit
+from tessera.pipelines.lock import lock_out
 from tessera.pipelines.prepare import prepare
+from tessera.pipelines.raw import open_raw
 from tessera.pipelines.recipe import Reject
 from tessera.pipelines.rejects import read_rejects
 from tessera.pipelines.settings import RunSettings
@@ -41,10 +47,11 @@ def test_workers_give_the_same_bytes_and_find_hugging_faces_datasets(
     assert file_hashes(one) == toy.hashes()
 
 
+KILLED = "its worker process was killed (was the memory full?) or ended itself"
 CRASHES = {
     "u02": ("hang", "took longer than --unit-timeout 3"),
-    "u04": ("segfault", "its worker process crashed"),
-    "u06": ("exit", "its worker process crashed"),
+    "u04": ("segfault", "its worker process crashed: Segmentation fault"),
+    "u06": ("exit", KILLED),
     "u08": ("raise", "ValueError: the toy was told to raise"),
     "u09": ("truncated", "u09.txt: truncated"),
 }
@@ -71,6 +78,8 @@ def test_crashes_and_hangs_cost_their_unit_only(toy: Toy, monkeypatch: pytest.Mo
     assert not list(toy.out.rglob("*.tmp")) and not [p for _, found in verify(toy.out) for p in found]
     traces = list(toy.out.glob("runs/*/status/*.hung.txt"))
     assert [path.name.split("-")[2] for path in traces] == ["u02.hung.txt"] and "toy.py" in traces[0].read_text()
+    (trace,) = toy.out.glob("runs/*/status/*.crash.txt")
+    assert trace.name.endswith("-u04.crash.txt") and "toy.py" in trace.read_text()
 
     assert toy.run(**settings).built_groups == 0, "crashed units are not tried again unasked"
     words = {"u02": "x hung xx", "u04": "x mended xx"}
@@ -91,7 +100,8 @@ def test_strict_ends_the_run_at_a_crash(toy: Toy, monkeypatch: pytest.MonkeyPatc
     toy.unit("u04", "x segfault xx")
     done = toy.call("--workers", "2", "--strict", "--shard-mb", "1", "--retries", "0")
     assert done.returncode == 1
-    assert done.stderr.strip() == "tessera shards: u04 (u04): read: its worker process crashed", done.stderr
+    said = done.stderr.strip().splitlines()[-1]  # after lines of progress, where it took long
+    assert said == "tessera shards: u04 (u04): read: its worker process crashed: Segmentation fault", done.stderr
     assert not list(toy.out.rglob("*.tmp"))
     assert not {p.with_suffix("") for p in toy.out.glob("*/*.tar")} ^ {
         p.with_suffix("") for p in toy.out.glob("*/*.parquet")
@@ -107,18 +117,21 @@ def flight(toy: Toy) -> _Flight:
     toy.unit("u01", "x yy")
     toy.unit("u02", "x yy")
     recipe = load_recipe("toy")
-    (task,) = prepare(recipe, recipe.options(), toy.raw, RunSettings(out=toy.out), "run").tasks
+    (task,) = prepare(recipe, recipe.options(), open_raw(toy.raw), RunSettings(out=toy.out), "run").tasks
     return _Flight(task)
 
 
-def crash(flight: _Flight, unit: str = "u01", stage: str = "read", files: tuple[str, ...] = ()) -> _Flight:
+def crash(
+    flight: _Flight, unit: str = "u01", stage: str = "read", files: tuple[str, ...] = (),
+    error: Exception = RuntimeError("died"),
+) -> _Flight:  # fmt: skip
     """What follows when the group's worker dies while it works at `unit`."""
     status = StatusFile(flight.task.status_path)
     status.set(unit=unit, stage=stage)
     for path in files:
         status.opens(path)
     status.close()
-    return _after_crash(flight, RuntimeError("died"), retries=1)
+    return _after_crash(flight, error, retries=1)
 
 
 def test_a_unit_is_given_up_after_its_second_crash(flight: _Flight) -> None:
@@ -127,7 +140,7 @@ def test_a_unit_is_given_up_after_its_second_crash(flight: _Flight) -> None:
     flight = crash(flight, "u02")
     assert (flight.task.attempt, flight.task.skip) == (3, {})
     flight = crash(flight, files=("u01.txt", "u01.plus", "u01.txt"))
-    assert flight.task.skip == {"u01": Reject("u01", "", "u01", "read", "its worker process crashed")}
+    assert flight.task.skip == {"u01": Reject("u01", "", "u01", "read", KILLED)}
     assert flight.task.opened == {"u01": ("u01.txt", "u01.plus")}
     assert set(crash(flight, "u02").task.skip) == {"u01", "u02"}
 
@@ -152,6 +165,42 @@ def test_deaths_outside_a_units_work_are_no_units_fault_and_do_not_go_on_for_eve
     assert flight.task.skip == {}
     with pytest.raises(TesseraError, match=r"train-000000: its worker died 4 times outside any unit"):
         crash(flight, unit, stage)
+
+
+NODE_DIED = ray.exceptions.NodeDiedError("gone")
+
+
+def test_a_unit_is_not_blamed_for_its_node_until_it_happens_again_and_again(flight: _Flight) -> None:
+    for attempt in range(MOST_NODES):
+        flight = crash(flight, error=NODE_DIED)
+        assert flight.task.attempt == attempt + 2 and not flight.task.skip and not flight.strikes
+    flight = crash(flight)
+    assert flight.strikes == {"u01": 1} and not flight.task.skip, "its own first crash"
+    assert crash(flight, error=NODE_DIED).task.skip["u01"].error == "its node died"
+
+
+def test_nodes_that_die_outside_any_unit_are_no_units_fault(flight: _Flight) -> None:
+    for _ in range(MOST_NODES):
+        flight = crash(flight, "u02", "commit", error=NODE_DIED)
+    assert not flight.task.skip and not flight.strikes and flight.lost == 0
+
+
+def test_a_worker_that_is_cut_off_with_its_node_does_not_write_into_the_files_of_its_successor(
+    toy: Toy, flight: _Flight
+) -> None:
+    """Ray takes it for dead while it builds on: both attempts come to their end, one within the other."""
+    second, built = crash(flight, error=NODE_DIED).task, []
+    limit = partial(python_time_limit, 0)
+
+    def build_meanwhile() -> None:
+        if not built:
+            built.append(0)
+            built.append(build_group(second, limit).records)
+
+    with lock_out(toy.out, flight.task.run, None):
+        assert build_group(flight.task, limit, build_meanwhile).records == built[1] == 4
+    toy.run()
+    assert toy.hashes() == toy.fresh() and not list(toy.out.rglob("*.tmp"))
 
 
 def test_a_cluster_that_cannot_be_joined_is_named() -> None:

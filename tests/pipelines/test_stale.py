@@ -7,10 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tessera.datasets import Catalog, SchemaError, UsageError
+from tessera.datasets import Catalog, SchemaError
 from tessera.pipelines import notes, previous
 from tessera.pipelines.discover import load_recipe
-from tessera.pipelines.prepare import check_folders
 from tessera.pipelines.recipe import Plan, Unit
 from tessera.pipelines.run import Summary
 
@@ -312,14 +311,6 @@ def test_many_kept_units_are_copied_in_time_linear_in_their_number(toy: Toy) -> 
         patch.setattr(previous, "read_rows", lambda path: (reads.append(path), real(path))[1])
         summary = toy.run()
     assert summary.reused_records > 20 and len(reads) == summary.built_groups
-
-
-@pytest.mark.parametrize("option", ["raw", "out"])
-def test_object_store_urls_are_refused_and_make_no_folder(toy: Toy, option: str) -> None:
-    toy.fill(1)
-    place = {"raw": toy.raw, "out": toy.out, option: Path("s3://bucket/x")}
-    with pytest.raises(UsageError, match="object stores are not supported yet"):
-        check_folders(place["raw"], place["out"])
 
 
 def test_names_that_could_leave_out_are_refused_before_anything_is_written(toy: Toy) -> None:

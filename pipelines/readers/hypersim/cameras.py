@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....datasets.errors import RawDataError
+from ...raw import Raw
 from .layout import read_table
 from .metadata import SCENE, parse_number, table_rows
 
@@ -47,7 +48,7 @@ class CameraParameters:
     proj: Array
 
 
-def load_camera_parameters(path: Path) -> dict[str, CameraParameters]:
+def load_camera_parameters(path: Path | Raw) -> dict[str, CameraParameters]:
     """The rows of metadata_camera_parameters.csv by scene.
 
     Raises:

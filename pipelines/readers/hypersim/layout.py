@@ -1,12 +1,13 @@
 """Where the files of Hypersim lie below RAW. Paths that are handed on are POSIX paths relative to RAW."""
 
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from ....datasets.errors import RawDataError
+from ...raw import Raw
+from ...raw_store import StoreError
 from .metadata import SCENE
 
 CAMERA_TABLE = "metadata_camera_parameters.csv"
@@ -20,7 +21,8 @@ TABLE_FOLDERS = (".", "contrib/mikeroberts3000", "evermotion_dataset/analysis")
 SCENE_FOLDERS = (".", "scenes", "evermotion_dataset/scenes", "contrib/mikeroberts3000/jupyter")
 FRAME = re.compile(r"frame\.(\d{4})\.([a-z_]+)\.hdf5", re.ASCII)
 EXPECTED = (
-    "a Hypersim folder holds ai_VVV_NNN/images and ai_VVV_NNN/_detail for each unpacked scene, or scenes/ai_VVV_NNN"
+    "a Hypersim folder holds ai_VVV_NNN/images and ai_VVV_NNN/_detail for each scene, or ai_VVV_NNN.zip, "
+    "or the same in scenes/"
 )
 
 
@@ -54,7 +56,7 @@ def _modalities() -> Iterator[Modality]:
 MODALITIES = {modality.name: modality for modality in _modalities()}
 
 
-def find_table(raw: Path, name: str, override: Path | None) -> Path:
+def find_table(raw: Raw, name: str, override: Path | None) -> Path | Raw:
     """Path of a table of TABLES: the one that was named, or the first found in RAW.
 
     Raises:
@@ -74,7 +76,7 @@ def find_table(raw: Path, name: str, override: Path | None) -> Path:
     )
 
 
-def read_table(path: Path) -> bytes:
+def read_table(path: Path | Raw) -> bytes:
     """Content of a table.
 
     Raises:
@@ -82,31 +84,33 @@ def read_table(path: Path) -> bytes:
     """
     try:
         return path.read_bytes()
+    except StoreError:
+        raise
     except OSError as error:
         raise RawDataError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from error
 
 
-def scene_folders(raw: Path) -> dict[str, str]:
+def scene_folders(raw: Raw) -> dict[str, str]:
     """Folder of each scene found in RAW, sorted by name; one with images goes before one without.
+
+    An archive that bears a scene's name is taken for that scene; it is not opened.
 
     Raises:
         RawDataError: RAW is missing, unreadable or holds no scene, or a scene is a symbolic link that leaves RAW.
     """
     if not raw.is_dir():
-        raise RawDataError(f"{raw}: no such folder; give the folder with the unpacked Hypersim scenes as --raw (RAW=)")
+        raise RawDataError(f"{raw}: no such folder; give the folder with the Hypersim scenes as --raw (RAW=)")
     found: dict[str, str] = {}
     bare: dict[str, str] = {}
     for place in SCENE_FOLDERS:
-        for name in _names(raw / place):
+        for name in (raw / place).names():
             folder = raw / place / name
             if not SCENE.fullmatch(name) or not folder.is_dir():
                 continue
-            _refuse_outside(raw, folder)
-            path = folder.relative_to(raw).as_posix()
-            if (folder / "images").is_dir():
-                found.setdefault(name, path)
+            if folder.archive or (folder / "images").is_dir():
+                found.setdefault(name, folder.path)
             elif (folder / "_detail").is_dir():
-                bare.setdefault(name, path)
+                bare.setdefault(name, folder.path)
     if not found and not bare:
         if (raw / "images").is_dir() or (raw / "_detail").is_dir():
             raise RawDataError(f"{raw}: is one scene; give the folder that holds it as --raw (RAW=)")
@@ -114,19 +118,16 @@ def scene_folders(raw: Path) -> dict[str, str]:
     return dict(sorted((bare | found).items()))
 
 
-def frames_on_disk(raw: Path, scene_folder: str, camera: str) -> dict[int, frozenset[str]]:
-    """Modalities that lie on disk for each frame of a camera, sorted by frame; empty where the camera has no folder.
+def frames_on_disk(raw: Raw, scene_folder: str, camera: str) -> dict[int, frozenset[str]]:
+    """Modalities that are there for each frame of a camera, sorted by frame; empty where the camera has no folder.
 
     Raises:
         RawDataError: a folder is unreadable or a symbolic link that leaves RAW.
+        ArchiveError: the scene's archive is damaged or hostile.
     """
     found: dict[int, set[str]] = {}
     for kind in ("final", "geometry"):
-        folder = raw / scene_folder / "images" / f"scene_{camera}_{kind}_hdf5"
-        if not folder.is_dir():
-            continue
-        _refuse_outside(raw, folder)
-        for name in _names(folder):
+        for name in (raw / scene_folder / "images" / f"scene_{camera}_{kind}_hdf5").names():
             match = FRAME.fullmatch(name)
             modality = MODALITIES.get(match[2]) if match else None
             if match and modality is not None and modality.folder == kind:
@@ -138,20 +139,3 @@ def frame_file(scene_folder: str, camera: str, frame: int, modality: str) -> str
     """Path of one file of a frame, relative to RAW."""
     folder = f"{scene_folder}/images/scene_{camera}_{MODALITIES[modality].folder}_hdf5"
     return f"{folder}/frame.{frame:04d}.{modality}.hdf5"
-
-
-def _names(folder: Path) -> list[str]:
-    """Names in a folder, sorted; none where it does not exist."""
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(entry.name for entry in entries)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise RawDataError(f"{folder}: cannot be listed ({error.strerror}); check its permissions") from error
-
-
-def _refuse_outside(raw: Path, folder: Path) -> None:
-    """Raises where a folder lies elsewhere, by way of a symbolic link."""
-    if not folder.resolve().is_relative_to(raw.resolve()):
-        raise RawDataError(f"{folder}: a symbolic link leaves the raw folder; refused: put the scene itself there")

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ....datasets.errors import RawDataError, UsageError
+from ...raw import Raw
+from ...raw_zip_directory import ArchiveError
 from ...recipe import LabelOptions, Plan, Reject, Unit
 from .cameras import CameraParameters, decompose, load_camera_parameters
 from .exclude import Exclusions, load_exclusions, load_keep_list
@@ -67,7 +69,7 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def plan_scenes(raw: Path, options: SelectionOptions, size: tuple[int, int], semantic: bool) -> Plan:
+def plan_scenes(raw: Raw, options: SelectionOptions, size: tuple[int, int], semantic: bool) -> Plan:
     """One unit a scene.
 
     Frames that are public and selected, but not on disk, are rejects; a scene without a usable row in the camera
@@ -132,7 +134,7 @@ def _wanted(
 
 
 def _unit(
-    raw: Path, scene: str, folder: str, lens: CameraParameters | None, wanted: dict[tuple[str, int], str]
+    raw: Raw, scene: str, folder: str, lens: CameraParameters | None, wanted: dict[tuple[str, int], str]
 ) -> Unit | None:
     if not wanted:
         return None
@@ -143,7 +145,10 @@ def _unit(
         decompose(lens.cam_from_uv, lens.width, lens.height)
     except RawDataError as error:
         return Unit(scene, split, {}, rejects=(Reject(scene, "", folder, "metadata", str(error)),))
-    on_disk = {camera: frames_on_disk(raw, folder, camera) for camera in {camera for camera, _ in wanted}}
+    try:
+        on_disk = {camera: frames_on_disk(raw, folder, camera) for camera in {camera for camera, _ in wanted}}
+    except ArchiveError as error:
+        return Unit(scene, split, {}, rejects=(Reject(scene, "", folder, "archive", str(error)),))
     records, rejects = {}, []
     for camera, frame in wanted:
         key = f"{scene}-{camera}-{frame:04d}"

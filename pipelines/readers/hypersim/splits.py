@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from ....datasets.errors import RawDataError
+from ...raw import Raw
 from .layout import read_table
 from .metadata import CAMERA, SCENE, table_rows
 
@@ -60,7 +61,7 @@ class SplitTable:
         return SplitTable(frames, withheld)
 
 
-def load_splits(path: Path) -> SplitTable:
+def load_splits(path: Path | Raw) -> SplitTable:
     """The table of metadata_images_split_scene_v1.csv.
 
     Raises:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tessera.datasets.camera import project, transform, unproject
 from tessera.datasets.errors import RawDataError
+from tessera.pipelines.raw import open_raw
 from tessera.pipelines.readers.hdf5 import decode_hdf5
 from tessera.pipelines.readers.hypersim.cameras import (
     CAM_FROM_UV,
@@ -32,13 +33,13 @@ STANDARD = np.diag([0.5773502586, 0.4330127145, -1.0])
 
 @pytest.fixture(scope="module")
 def lenses():
-    return load_camera_parameters(find_table(REPOSITORY, CAMERA_TABLE, None))
+    return load_camera_parameters(find_table(open_raw(REPOSITORY), CAMERA_TABLE, None))
 
 
 @pytest.fixture(scope="module")
 def pinholes(lenses):
     """Intrinsics and tilt of the public scenes."""
-    public = load_splits(find_table(REPOSITORY, SPLIT_TABLE, None)).frames
+    public = load_splits(find_table(open_raw(REPOSITORY), SPLIT_TABLE, None)).frames
     return {scene: decompose(lenses[scene].cam_from_uv, WIDTH, HEIGHT) for scene in public}
 
 
@@ -133,7 +134,7 @@ def floor_of(distance, intrinsics, tilt, rotation, position, metres):
 @real
 def test_the_floor_of_a_real_frame_is_level_and_at_zero(lenses, pinholes):
     """Trap: taking distance for planar depth, or a tilt-shift lens for a plain one, bends and sinks the floor."""
-    lens, folder = lenses["ai_037_002"], scene_folders(REPOSITORY)["ai_037_002"]
+    lens, folder = lenses["ai_037_002"], scene_folders(open_raw(REPOSITORY))["ai_037_002"]
 
     def load(path, shape, dtype):
         return decode_hdf5((REPOSITORY / path).read_bytes(), source=path, shapes=[shape], dtypes=[dtype])

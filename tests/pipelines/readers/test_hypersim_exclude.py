@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from tessera.datasets.errors import RawDataError, UsageError
+from tessera.pipelines.raw import open_raw
 from tessera.pipelines.readers.hypersim.exclude import load_exclusions, load_keep_list
 from tessera.pipelines.readers.hypersim.layout import SPLIT_TABLE, find_table
 from tessera.pipelines.readers.hypersim.splits import load_splits
@@ -40,7 +41,7 @@ def test_lists_are_chosen_by_name():
 @real
 def test_known_bad_entries_name_what_exists():
     """An entry with a wrong digit would silently leave nothing out. Two are in CUT3R's list though never released."""
-    table = load_splits(find_table(SAMPLES / "apple_ml-hypersim", SPLIT_TABLE, None))
+    table = load_splits(find_table(open_raw(SAMPLES / "apple_ml-hypersim"), SPLIT_TABLE, None))
     listed = {(scene, camera, f) for scene, cams in table.frames.items() for camera in cams for f, _ in cams[camera]}
     names = {scene for scene, _, _ in listed} | {(scene, camera) for scene, camera, _ in listed} | listed
     names |= set(table.withheld)
@@ -99,7 +100,7 @@ def test_missing_and_binary_files(tmp_path):
 @real
 @pytest.mark.parametrize(("split", "kept"), [("train", 53_885), ("val", 7_370), ("test", 7_682)])
 def test_marigold_lists_keep_public_frames(split, kept):
-    table = load_splits(find_table(SAMPLES / "apple_ml-hypersim", SPLIT_TABLE, None)).select(splits=[split])
+    table = load_splits(find_table(open_raw(SAMPLES / "apple_ml-hypersim"), SPLIT_TABLE, None)).select(splits=[split])
     listed = {(scene, camera, f) for scene, cams in table.frames.items() for camera in cams for f, _ in cams[camera]}
     frames = load_keep_list(SAMPLES / "lists" / "marigold" / f"filename_list_{split}_filtered.txt")
     assert len(frames) == kept and frames <= listed

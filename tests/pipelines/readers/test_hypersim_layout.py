@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from tessera.datasets.errors import RawDataError
+from tessera.pipelines.raw import open_raw
 from tessera.pipelines.readers.hypersim.layout import (
     CAMERA_TABLE,
     MODALITIES,
@@ -26,11 +27,11 @@ def touch(path):
 
 @pytest.mark.skipif(not REPOSITORY.is_dir(), reason="the Hypersim sample is not on this machine")
 def test_the_real_sample():
-    folders = scene_folders(REPOSITORY)
+    folders = scene_folders(open_raw(REPOSITORY))
     assert folders["ai_037_002"] == "contrib/mikeroberts3000/jupyter/ai_037_002"  # has images; another has not
-    assert frames_on_disk(REPOSITORY, folders["ai_037_002"], "cam_00") == {0: frozenset({"depth_meters"})}
+    assert frames_on_disk(open_raw(REPOSITORY), folders["ai_037_002"], "cam_00") == {0: frozenset({"depth_meters"})}
     assert (REPOSITORY / frame_file(folders["ai_037_002"], "cam_00", 0, "depth_meters")).is_file()
-    assert find_table(REPOSITORY, CAMERA_TABLE, None).is_file() and find_table(REPOSITORY, SPLIT_TABLE, None).is_file()
+    assert all(find_table(open_raw(REPOSITORY), name, None).is_file() for name in (CAMERA_TABLE, SPLIT_TABLE))
 
 
 @pytest.mark.parametrize("place", [".", "scenes", "evermotion_dataset/scenes", "contrib/mikeroberts3000/jupyter"])
@@ -42,27 +43,27 @@ def test_scenes_are_found_in_each_place(tmp_path, place):
     (tmp_path / place / "other" / "images").mkdir(parents=True)
     touch(tmp_path / place / "ai_901_005")
     prefix = "" if place == "." else place + "/"
-    assert scene_folders(tmp_path) == {name: prefix + name for name in ("ai_901_001", "ai_901_002")}
-    assert list(scene_folders(tmp_path)) == ["ai_901_001", "ai_901_002"]
+    assert scene_folders(open_raw(tmp_path)) == {name: prefix + name for name in ("ai_901_001", "ai_901_002")}
+    assert list(scene_folders(open_raw(tmp_path))) == ["ai_901_001", "ai_901_002"]
 
 
 def test_a_folder_with_images_goes_before_one_without(tmp_path):
     (tmp_path / "ai_901_001" / "_detail").mkdir(parents=True)
     (tmp_path / "scenes" / "ai_901_001" / "images").mkdir(parents=True)
-    assert scene_folders(tmp_path) == {"ai_901_001": "scenes/ai_901_001"}
+    assert scene_folders(open_raw(tmp_path)) == {"ai_901_001": "scenes/ai_901_001"}
 
 
 def test_missing_empty_and_wrong_folders(tmp_path):
     with pytest.raises(RawDataError, match="no such folder; give the folder"):
-        scene_folders(tmp_path / "absent")
+        scene_folders(open_raw(tmp_path / "absent"))
     with pytest.raises(RawDataError, match="no Hypersim scene in it; a Hypersim folder holds ai_VVV_NNN/images"):
-        scene_folders(tmp_path)
+        scene_folders(open_raw(tmp_path))
     touch(tmp_path / "file")
     with pytest.raises(RawDataError, match="no such folder"):
-        scene_folders(tmp_path / "file")
+        scene_folders(open_raw(tmp_path / "file"))
     (tmp_path / "ai_901_001" / "images").mkdir(parents=True)
     with pytest.raises(RawDataError, match="is one scene; give the folder that holds it"):
-        scene_folders(tmp_path / "ai_901_001")
+        scene_folders(open_raw(tmp_path / "ai_901_001"))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads every folder")
@@ -71,7 +72,7 @@ def test_unreadable_folder(tmp_path):
     (tmp_path / "scenes").chmod(0)
     try:
         with pytest.raises(RawDataError, match=r"cannot be listed.*permissions"):
-            scene_folders(tmp_path)
+            scene_folders(open_raw(tmp_path))
     finally:
         (tmp_path / "scenes").chmod(0o700)
 
@@ -84,7 +85,7 @@ def test_a_folder_that_cannot_be_listed(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(RawDataError, match=r"cannot be listed \(Permission denied\); check its permissions"):
-        scene_folders(tmp_path)
+        scene_folders(open_raw(tmp_path))
 
 
 def test_symbolic_links_must_stay_in_raw(tmp_path):
@@ -92,15 +93,15 @@ def test_symbolic_links_must_stay_in_raw(tmp_path):
     (outside / "ai_901_001" / "images").mkdir(parents=True)
     (raw / "store" / "ai_901_002" / "images").mkdir(parents=True)
     (raw / "ai_901_002").symlink_to(raw / "store" / "ai_901_002")
-    assert scene_folders(raw) == {"ai_901_002": "ai_901_002"}
+    assert scene_folders(open_raw(raw)) == {"ai_901_002": "ai_901_002"}
     (raw / "ai_901_001").symlink_to(outside / "ai_901_001")
     with pytest.raises(RawDataError, match="ai_901_001: a symbolic link leaves the raw folder; refused"):
-        scene_folders(raw)
+        scene_folders(open_raw(raw))
     (outside / "frames").mkdir()
     link = raw / "ai_901_002" / "images" / "scene_cam_00_final_hdf5"
     link.symlink_to(outside / "frames")
     with pytest.raises(RawDataError, match="scene_cam_00_final_hdf5: a symbolic link leaves"):
-        frames_on_disk(raw, "ai_901_002", "cam_00")
+        frames_on_disk(open_raw(raw), "ai_901_002", "cam_00")
 
 
 def test_frames_on_disk(tmp_path):
@@ -111,10 +112,10 @@ def test_frames_on_disk(tmp_path):
     strays = ["frame.0007.color.hdf5", "frame.0007.depth.hdf5", "frame.7.semantic.hdf5", ".frame.0007.semantic.hdf5"]
     for stray in [*strays, "frame.0007.semantic.hdf5.part", "frame.0007.semantic.hdf5\n"]:
         touch(geometry / stray)
-    found = frames_on_disk(tmp_path, "scenes/ai_901_001", "cam_02")
+    found = frames_on_disk(open_raw(tmp_path), "scenes/ai_901_001", "cam_02")
     assert found == {0: {"color"}, 5: {"color", "depth_meters"}, 99: {"semantic"}}
     assert list(found) == [0, 5, 99]
-    assert frames_on_disk(tmp_path, "scenes/ai_901_001", "cam_03") == {}
+    assert frames_on_disk(open_raw(tmp_path), "scenes/ai_901_001", "cam_03") == {}
 
 
 def test_modalities():
@@ -135,15 +136,15 @@ def test_modalities():
 )
 def test_tables(tmp_path, name, option, origin):
     with pytest.raises(RawDataError) as caught:
-        find_table(tmp_path, name, None)
+        find_table(open_raw(tmp_path), name, None)
     assert all(word in str(caught.value) for word in (str(tmp_path), name, option, origin, "apple/ml-hypersim", "zips"))
     with pytest.raises(RawDataError, match=f"no such file; {option} must name {name}"):
-        find_table(tmp_path, name, tmp_path / "absent.csv")
+        find_table(open_raw(tmp_path), name, tmp_path / "absent.csv")
     for place in (origin, "."):
         touch(tmp_path / place / name)
-        assert find_table(tmp_path, name, None) == tmp_path / place / name
+        assert str(find_table(open_raw(tmp_path), name, None)) == str(tmp_path / place / name)
     touch(tmp_path / "elsewhere.csv")
-    assert find_table(tmp_path, name, tmp_path / "elsewhere.csv") == tmp_path / "elsewhere.csv"
+    assert find_table(open_raw(tmp_path), name, tmp_path / "elsewhere.csv") == tmp_path / "elsewhere.csv"
 
 
 def test_scene_and_camera_csv():

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from tessera.datasets.errors import RawDataError
+from tessera.pipelines.raw import open_raw
 from tessera.pipelines.readers.hypersim.layout import SPLIT_TABLE, find_table
 from tessera.pipelines.readers.hypersim.splits import load_splits
 
@@ -15,7 +16,7 @@ HEADER = "scene_name,camera_name,frame_id,included_in_public_release,exclude_rea
 def real():
     if not REPOSITORY.is_dir():
         pytest.skip("the Hypersim sample is not on this machine")
-    return load_splits(find_table(REPOSITORY, SPLIT_TABLE, None))
+    return load_splits(find_table(open_raw(REPOSITORY), SPLIT_TABLE, None))
 
 
 def write(tmp_path, *lines, header=HEADER):

@@ -12,6 +12,7 @@ from tessera.pipelines.run import run_recipe
 from tessera.pipelines.settings import RunSettings
 
 FULL, HALF = "192x256", "96x128"
+JOINT = "neighbours,points,probes,octree_seen,scene"  # labels that need the whole scene
 
 
 @pytest.fixture(scope="session")

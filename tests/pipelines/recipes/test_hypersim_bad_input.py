@@ -15,11 +15,13 @@ import pytest
 from tessera.datasets import Dataset, RawDataError, UsageError
 from tessera.datasets.flags import PixelFlag, has_flag
 from tessera.pipelines.discover import load_recipe
-from tessera.pipelines.readers.hypersim import frames
+from tessera.pipelines.readers.hypersim import scene
 from tessera.pipelines.recipe import Reject
 from tessera.pipelines.rejects import read_rejects
 from tessera.pipelines.run import run_recipe
 from tessera.pipelines.settings import RunSettings
+
+from .conftest import JOINT
 
 SCENE, KEY = "ai_900_001", "ai_900_001-cam_00-0001"
 GEOMETRY = f"{SCENE}/images/scene_cam_00_geometry_hdf5/frame.0001"
@@ -196,7 +198,7 @@ def test_a_rejected_frame_does_not_change_the_exposure_of_the_others(raw: Path, 
 def test_pictures_that_are_not_kept_are_read_again(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory is bounded however long a trajectory is; the records are the same."""
     kept, _ = run(raw, tmp_path / "kept")
-    monkeypatch.setattr(frames, "KEPT_BYTES", 96 * 128 * 6)  # one picture
+    monkeypatch.setattr(scene, "KEPT_BYTES", 96 * 128 * 6)  # one picture
     again, _ = run(raw, tmp_path / "again")
     assert [s.sha256 for s in kept.catalog.shards] == [s.sha256 for s in again.catalog.shards]
 
@@ -204,7 +206,7 @@ def test_pictures_that_are_not_kept_are_read_again(raw: Path, tmp_path: Path, mo
 def test_a_modality_that_no_label_needs_is_not_read(raw: Path, tmp_path: Path) -> None:
     replace(raw / f"{FINAL}.color.hdf5", b"")
     replace(raw / f"{GEOMETRY}.normal_cam.hdf5", b"")
-    dataset, rejects = run(raw, tmp_path / "out", without="image,hdr,octree,normal,flags")
+    dataset, rejects = run(raw, tmp_path / "out", without=f"image,hdr,octree,normal,flags,{JOINT}")
     assert not rejects and set(dataset.table("frames")[KEY]) == {
         "intrinsics", "world_from_camera", "raw_cam_from_uv", "distance",
     }  # fmt: skip
@@ -281,7 +283,8 @@ def test_raw_equal_to_out(raw: Path) -> None:
 @pytest.mark.parametrize(
     "options", [{"size": "384"}, {"size": "4x4"}, {"scenes": ","}, {"splits": "dev"}, {"without": "nonsense"},
                 {"octree_depth": 11}, {"exclude_lists": "nonsense"}, {"boundary_tau": -1.0}, {"max_constant": -5.0},
-                {"without": "camera,image,hdr,distance,flags,normal,octree"}]
+                {"without": "camera,image,hdr,distance,flags,normal,octree,neighbours,points,probes,octree_seen"},
+                {"octree_depth": 9}]
 )  # fmt: skip
 def test_bad_options_are_named(raw: Path, tmp_path: Path, options: dict[str, object]) -> None:
     recipe = load_recipe("hypersim")
@@ -329,3 +332,19 @@ def test_every_deliberate_fault_is_handled(faulty: Path, tmp_path: Path) -> None
     for record in table:
         frames[record.columns["scene"], record.columns["camera"]].add(record.columns["frame"])
     assert any(0 not in found for found in frames.values()), "a trajectory without frame 0"
+
+
+def test_folders_and_files_of_any_other_name_change_nothing(raw: Path, tmp_path: Path) -> None:
+    """Names that almost are scenes, cameras and frames: line breaks, escapes, other alphabets' digits, no UTF-8."""
+    whole, _ = run(raw, tmp_path / "whole")
+    odd = [f"{SCENE}\n", f"{SCENE}\x1b[2J", "ai_900_\u0660\u0660\u0661", f"{SCENE}{os.fsdecode(bytes([255]))}"]
+    odd.append("a" * 255)
+    for name in odd:
+        (raw / name / "images").mkdir(parents=True)
+    frame = raw / f"{FINAL}.color.hdf5"
+    for name in (f"{frame.name}\n", "frame.\u0660\u0660\u0660\u0661.color.hdf5", os.fsdecode(b"frame.0001.\xff.hdf5")):
+        (frame.parent / name).write_bytes(b"no HDF5")
+    (raw / SCENE / "loop").symlink_to(raw / SCENE)
+    (raw / "ai_900_999").symlink_to("ai_900_999")
+    hostile, rejects = run(raw, tmp_path / "hostile")
+    assert not rejects and hostile.catalog.shards == whole.catalog.shards

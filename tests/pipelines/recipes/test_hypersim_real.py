@@ -73,7 +73,7 @@ def test_trap_naive_pinhole_would_tilt_the_floor(record: Record) -> None:
 def test_missing_modalities_are_absent_not_zero(record: Record) -> None:
     assert set(record) == {
         "intrinsics", "world_from_camera", "raw_cam_from_uv", "distance", "flags", "cube", "octree_split",
-        "octree_alpha",
+        "octree_alpha", "octree_observed", "octree_occupied",
     }  # fmt: skip
     flags = record["flags"]
     assert not has_flag(flags, PixelFlag.NORMAL_VALID).any()

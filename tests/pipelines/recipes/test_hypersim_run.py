@@ -13,6 +13,8 @@ import pytest
 from PIL import Image
 from tessera.datasets import Dataset, verify
 
+from .conftest import JOINT
+
 OPTIONS = ("--size", "96x128", "--with", "intrinsic,semantic", "--shard-mb", "1")
 
 
@@ -91,7 +93,8 @@ def test_verify_info_and_show(reference: Path, tmp_path: Path) -> None:
 def test_without_and_with_choose_labels(demo: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     tessera("shards", "hypersim", "--raw", demo, "--out", out, "--workers", 0, "--size", "96x128", "--limit", 4,
-            "--without", "hdr,octree,normal")  # fmt: skip
+            "--without", f"hdr,octree,normal,{JOINT}")  # fmt: skip
+    assert list(Dataset(out).catalog.tables) == ["frames"]
     frames = Dataset(out).table("frames")
     assert len(frames) == 4
     assert set(frames.schema.by_name) == {

@@ -1,4 +1,7 @@
-"""A toy recipe with two tables: each file is a record of `files`, each of its words one of `words`."""
+"""A toy recipe with two tables: each file is a record of `files`, each of its words one of `words`.
+
+The label `more` is off by default and in both tables.
+"""
 
 import os
 from collections.abc import Iterator
@@ -33,8 +36,17 @@ RECIPE = Recipe(
     options=LabelOptions,
     tables={
         "files": TableSpec(
-            labels=(Label("count", 1, lambda n, o: {"count": np.array([n])}, (Field("count", "int64", (1,), "npz"),)),),
-            dimensions=lambda options: {},
+            labels=(
+                Label("count", 1, lambda n, o: {"count": np.array([n])}, (Field("count", "int64", (1,), "npz"),)),
+                Label(
+                    "more",
+                    1,
+                    lambda n, o: {"ones": np.ones(n)},
+                    (Field("ones", "float64", ("ones",), "npy"),),
+                    default=False,
+                ),
+            ),
+            dimensions=lambda options: {"ones": None},
         ),
         "words": TableSpec(
             labels=(
@@ -44,6 +56,14 @@ RECIPE = Recipe(
                     lambda n, o: {"length": np.full(3000, n, np.int64), "letters": n},
                     (Field("length", "int64", (3000,), "npy"),),
                     (Column("letters", "int64"),),
+                ),
+                Label(
+                    "more",
+                    1,
+                    lambda n, o: {"double": np.array([2 * n]), "odd": n % 2 == 1},
+                    (Field("double", "int64", (1,), "npz"),),
+                    (Column("odd", "bool"),),
+                    default=False,
                 ),
             ),
             dimensions=lambda options: {},

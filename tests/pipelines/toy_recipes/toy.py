@@ -2,9 +2,9 @@
 
 A file UNIT.plus, where there is one, holds a number that is added to each record's.
 TOY_MARKER names the file by which the word `once` remembers that it has struck, and without which the word `shut`
-fails; TOY_SECONDS is slept for each record,
-TOY_SQUARE is the version of the label `square`, TOY_BYTES the planned bytes of a record (for several groups), and
-TOY_IMPORT a file that gets the place of the package `datasets` as the reader finds it.
+fails; TOY_SECONDS is slept for each record, TOY_SQUARE is the version of the label `square`, TOY_CUBE that of `cube`
+(0: there is none), TOY_BYTES the planned bytes of a record (for several groups), and TOY_IMPORT a file that gets the
+place of the package `datasets` as the reader finds it.
 """
 
 import ctypes
@@ -22,6 +22,7 @@ from tessera.pipelines.recipe import Label, LabelOptions, Plan, Recipe, Reject, 
 
 SECONDS = float(os.environ.get("TOY_SECONDS", "0"))
 SQUARE = int(os.environ.get("TOY_SQUARE", "1"))
+CUBE = int(os.environ.get("TOY_CUBE", "1"))
 
 
 @dataclass(frozen=True)
@@ -119,9 +120,9 @@ RECIPE = Recipe(
                 ),
                 Label("square", SQUARE, square, (Field("square", "float64", (1,), "npz"),)),
                 Label(
-                    "cube",
-                    1,
-                    lambda v, o: {"cube": np.array([v**3])},
+                    "cube" if CUBE else "other",
+                    max(CUBE, 1),
+                    lambda v, o: {"cube": np.array([CUBE * v**3])},
                     (Field("cube", "float64", (1,), "npz"),),
                     default=False,
                 ),
