@@ -47,7 +47,8 @@ def leaf_keys(voxels: NDArray[np.int32], cube: NDArray[np.float64], depth: int) 
         ValueError: the cube is not on the lattice.
     """
     local = voxels - cube_origin(cube, depth)
-    return morton_encode(local[((local >= 0) & (local < 2**depth)).all(axis=1)], depth)
+    x, y, z = ((local >= 0) & (local < 2**depth)).T
+    return morton_encode(local[x & y & z], depth)
 
 
 def octree_supervision(

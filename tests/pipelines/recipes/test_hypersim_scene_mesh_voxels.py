@@ -5,17 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pytest
 from tessera.datasets import Dataset, Record
 from tessera.datasets.octree import Keys, Mask, OctreeStructure, morton_decode, morton_encode, unpack, unpack_bits
 from tessera.datasets.voxels import BLOCK, VoxelState, VoxelStates, unpack_states
 
-from .exact_room import SCENES, exact_room, scene_records, wrong_states
+from .exact_room import SCENES, exact_room, most, scene_records, wrong_states
 
 VOXELS = 3_000  # of each state of each scene
 SAMPLES = 120_000  # points of each exact mesh
 NODES = 250  # of each depth and kind of a record
-SLACK = 1.4  # of what was measured, by which a share may be worse
 NOISE = 0.016  # metres, of the nearest spot to an occupied leaf: float16 distances, and rays that just pass an edge
 BAND = 1.5 * 3**0.5 / 2  # voxels along a ray in which they are SURFACE
 
@@ -50,8 +48,8 @@ def test_voxels_are_what_exact_lines_of_sight_say(dataset: Dataset, demo: Path) 
         gap = np.linalg.norm(room.nearest(centres)[0] - centres, axis=1)
         wrong.append(wrong_states(flat[np.concatenate(rows)], past, gap, voxels.voxel))
     for state, measured in zip(VoxelState, STATES[height(dataset)], strict=True):
-        share = 100 * np.concatenate([one[state] for one in wrong]).mean()
-        assert share < SLACK * measured, (state, share)
+        every = np.concatenate([one[state] for one in wrong])
+        assert every.mean() < most(measured / 100, len(every)), (state, every.mean())
 
 
 def test_free_voxels_are_air(dataset: Dataset, demo: Path) -> None:
@@ -121,7 +119,9 @@ def test_surface_that_was_seen_is_not_in_nodes_that_are_known_to_be_empty(datase
                 empty = tree.observed[depth] & ~tree.occupied[depth]
                 lost[row] += empty[mine].sum()
                 total[row] += len(mine)
-    assert (total > 50_000).all() and (100 * lost / total < SLACK * np.array(LOST[height(dataset)])).all(), lost / total
+    assert (total > 50_000).all()
+    for share, measured, count in zip(lost / total, LOST[height(dataset)], total, strict=True):
+        assert share < most(measured / 100, count), lost / total
 
 
 def test_nodes_that_are_known_to_be_empty_were_seen_through(dataset: Dataset, demo: Path) -> None:
@@ -133,9 +133,9 @@ def test_nodes_that_are_known_to_be_empty_were_seen_through(dataset: Dataset, de
             band = BAND * tree.cube[3] / 2**tree.depth
             for depth in tree.keys:
                 voxels = node_voxels(tree, depth, tree.observed[depth] & ~tree.occupied[depth], rng)
-                unseen.append((room.past(records, voxels.reshape(-1, 3)) < -1.25 * band))
-    share = 100 * np.concatenate(unseen).mean()
-    assert share < SLACK * UNSEEN[height(dataset)], share
+                unseen.append(room.past(records, voxels.reshape(-1, 3)) < -1.25 * band)
+    every = np.concatenate(unseen)
+    assert every.mean() < most(UNSEEN[height(dataset)] / 100, len(every)), every.mean()
 
 
 def test_trap_unseen_nodes_that_are_empty_were_truly_not_seen(dataset: Dataset, demo: Path) -> None:

@@ -1,0 +1,1 @@
+"""Runs under fire: ways to kill one, and what it left behind."""
