@@ -184,7 +184,7 @@ def kills(arena: Arena, name: str, workers: int, strike: Strike, count: int, see
 
 
 def tables(
-    alone: int = 185, driver: int = 5, worker: int = 5, group: int = 5, seed: int = 0
+    alone: int = 170, driver: int = 12, worker: int = 8, group: int = 10, seed: int = 0
 ) -> dict[str, list[dict[str, int | float | str]]]:
     """The benchmark's table, by title; takes about a quarter of an hour.
 

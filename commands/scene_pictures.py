@@ -23,6 +23,8 @@ VOXELS = {
 }  # fmt: skip
 OUTSIDE, INSIDE, INVALID = (60, 130, 245), (225, 45, 35), (120, 120, 120)
 PROBE_COLUMNS, PROBE_SCALE = 2, 6
+HIDDEN = 0.06  # metres
+SMALLEST_TOLD = 90  # pixels
 CAMERA = {"intrinsics", "world_from_camera"}
 
 
@@ -39,9 +41,11 @@ def scene_panels(record: Record) -> Iterator[tuple[str, Picture]]:
         if {"sdf", "sdf_valid"} <= set(record):
             sign = np.where(record["sdf"] < 0, 1, 0)
             colours = np.array([OUTSIDE, INSIDE, INVALID], np.uint8)
-            yield "sdf", points_picture(record, colours[np.where(record["sdf_valid"] > 0, sign, 2)])
+            drawn = points_picture(record, colours[np.where(record["sdf_valid"] > 0, sign, 2)])
+            yield "sdf", _told(drawn, "blue outside, red inside, grey not valid")
         if "voxel_state" in record:
-            yield "voxel_state", points_picture(record, _table(VOXELS)[record["voxel_state"]])
+            drawn = points_picture(record, _table(VOXELS)[record["voxel_state"]])
+            yield "voxel_state", _told(drawn, "blue free, yellow surface, red occluded, grey unobserved")
 
 
 def visibility_pictures(record: Record) -> Iterator[Picture]:
@@ -52,7 +56,7 @@ def visibility_pictures(record: Record) -> Iterator[Picture]:
         mixed = 0.5 * ground + 0.5 * _table(VISIBILITY)[states]
         canvas = Image.fromarray(mixed.astype(np.uint8))
         _write(canvas, (4, 2), key)
-        yield np.asarray(canvas)
+        yield _told(np.asarray(canvas), "green visible, red occluded, magenta inconsistent, dark unknown")
 
 
 def probe_picture(record: Record) -> Picture:
@@ -89,13 +93,22 @@ def position_picture(record: Record) -> Picture:
 
 
 def points_picture(record: Record, colours: Picture) -> Picture:
-    """Query points as dots of colours (N, 3) over the dimmed image, nearest last; nothing hides what lies behind."""
+    """Query points as dots of colours (N, 3) over the dimmed image, nearest last.
+
+    Left out are those further than HIDDEN behind what the frame measured at their pixel.
+    """
     shown = (0.35 * _ground(record)).astype(np.uint8)
     height, width = shown.shape[:2]
     cube = record["cube"]
-    pixels, depth = _projected(record, cube[:3] + record["points"].astype(np.float64) * (cube[3] / 2))
+    points = cube[:3] + record["points"].astype(np.float64) * (cube[3] / 2)
+    pixels, depth = _projected(record, points)
     # A dot is two pixels wide, so the last row and column hold no dot's corner.
     inside = (depth > 0.05) & (pixels >= 0).all(axis=1) & (pixels < (width - 1, height - 1)).all(axis=1)
+    if "distance" in record:
+        column, row = pixels[inside].astype(np.int64).T
+        behind = np.linalg.norm(points[inside] - record["world_from_camera"][:3, 3], axis=1)
+        behind -= record["distance"][row, column]
+        inside[inside] = behind < HIDDEN  # false where nothing was measured, too
     order = np.flatnonzero(inside)[np.argsort(-depth[inside], kind="stable")]
     x, y = pixels[order].astype(np.int64).T
     for right, below in np.ndindex(2, 2):
@@ -118,6 +131,15 @@ def _projected(record: Record, points: NDArray[np.float64]) -> tuple[NDArray[np.
 def _table(colours: dict[ViewState, tuple[int, int, int]] | dict[VoxelState, tuple[int, int, int]]) -> Picture:
     """Colours (states, 3) by the number of the state."""
     return np.array([colour for _, colour in sorted(colours.items())], np.uint8)
+
+
+def _told(picture: Picture, legend: str) -> Picture:
+    """A picture with its colours' meaning at its foot, where there is room."""
+    if len(picture) < SMALLEST_TOLD:
+        return picture
+    canvas = Image.fromarray(picture)
+    _write(canvas, (4, canvas.height - 18), legend)
+    return np.asarray(canvas)
 
 
 def _write(canvas: Image.Image, at: tuple[int, int], text: str) -> None:

@@ -21,7 +21,7 @@ from ..datasets.errors import TesseraError
 from .crash import cause_of_death, fault_trace
 from .discover import load_recipe
 from .group import GroupResult, GroupTask, build_group
-from .limits import guard_import_path, process_time_limit, use_one_thread
+from .limits import ended_by_sigterm, guard_import_path, process_time_limit, use_one_thread
 from .recipe import Reject
 from .status import read_opened, read_standing
 
@@ -52,7 +52,7 @@ def _worker(task: GroupTask) -> GroupResult | Failure:
     use_one_thread()
     limit = partial(process_time_limit, task.unit_timeout, task.status_path.with_suffix(".timeout"))
     try:
-        with fault_trace(_crash_path(task)):
+        with ended_by_sigterm(), fault_trace(_crash_path(task)):
             return build_group(task, limit)
     except (TesseraError, OSError) as error:
         out = f"--out {task.out}: {type(error).__name__}: {error}; the same command again goes on from here"

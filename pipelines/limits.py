@@ -87,6 +87,20 @@ def process_time_limit(seconds: float, traceback: Path) -> Iterator[None]:
     traceback.unlink(missing_ok=True)
 
 
+@contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends this process at once.
+
+    Ray sends it to the workers of a driver that was killed; its own handler raises SystemExit wherever the work happens
+    to be, which would be taken for a fault of the unit at hand, and committed.
+    """
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
 def guard_import_path() -> None:
     """Take the checkout's root off the import path, where our `datasets/` would hide Hugging Face's package."""
     root = str(Path(__file__).resolve().parents[1])

@@ -80,10 +80,10 @@ def reasons(rejects: Sequence[Reject]) -> list[tuple[str, str, int]]:
     counts: Counter[tuple[str, str]] = Counter()
     examples: dict[tuple[str, str], str] = {}
     for reject in rejects:
-        text = reject.error.replace(reject.path, "").lstrip(": ") if reject.path else reject.error
+        text = reject.error.replace(reject.path, "") if reject.path else reject.error
         kind = reject.stage, re.sub(r"\d+", "#", text)
         counts[kind] += 1
-        examples.setdefault(kind, text)
+        examples.setdefault(kind, reject.error.removeprefix(f"{reject.path}: "))
     return [(kind[0], examples[kind], count) for kind, count in counts.most_common()]
 
 

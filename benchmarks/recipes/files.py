@@ -6,10 +6,10 @@ A unit is one record, planned to be as large as the smallest shard, so that ther
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from tessera.datasets import Field
+from tessera.pipelines.raw import Raw
 from tessera.pipelines.rawfiles import RawFiles
 from tessera.pipelines.recipe import Label, LabelOptions, Plan, Recipe, Sample, TableSpec, Unit
 
@@ -27,7 +27,7 @@ class FilesOptions(LabelOptions):
     files: int = 1
 
 
-def plan(raw: Path, options: FilesOptions) -> Plan:
+def plan(raw: Raw, options: FilesOptions) -> Plan:
     """The listed units; no other file is looked at."""
     return Plan(tuple(Unit(name, "train", {name: 0}) for name in (raw / LIST).read_text().split()))
 

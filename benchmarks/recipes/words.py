@@ -8,11 +8,11 @@ slept for each record, so that there is time to be killed in.
 import os
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tessera.datasets import Column, Field, RawDataError, Reference
+from tessera.pipelines.raw import Raw
 from tessera.pipelines.rawfiles import RawFiles
 from tessera.pipelines.recipe import Label, LabelOptions, Plan, Recipe, Reject, Sample, TableSpec, Unit
 
@@ -20,7 +20,7 @@ LENGTH = 3000
 SECONDS = "WORDS_SECONDS"
 
 
-def plan(raw: Path, options: LabelOptions) -> Plan:
+def plan(raw: Raw, options: LabelOptions) -> Plan:
     """A unit for each text; names that end in 0 are the split `val`."""
     units = []
     for path in sorted(raw.glob("*.txt")):

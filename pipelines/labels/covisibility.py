@@ -13,7 +13,7 @@ from ...datasets.visibility import NEIGHBOURS, ViewState, pack_visibility
 from .scene_view import SceneView
 from .visibility import TAU, axis_states, pixel_points, view_points
 
-VERSION = 1  # raised whenever a neighbour, a covisibility or a state changes
+VERSION = 2  # raised whenever a neighbour, a covisibility or a state changes
 
 SAMPLES = 768  # of a frame's pixels
 LEAST = 0.01  # covisibility below which a frame is nobody's neighbour

@@ -20,7 +20,7 @@ MAX_SCENE_DEPTH = 8  # 17 million voxels a cube, held in bytes
 # A label's version rises with that of every function that its output goes through.
 VERSIONS = {
     "camera": 1,
-    "image": tone.VERSION + resample.VERSION,
+    "image": tone.VERSION + resample.VERSION + 1,
     "hdr": resample.VERSION,
     "distance": resample.VERSION,
     "flags": flags_label.VERSION + boundary_label.VERSION + normals_label.VERSION + resample.VERSION,

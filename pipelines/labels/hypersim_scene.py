@@ -11,8 +11,8 @@ from ...datasets.visibility import pack_visibility, unpack_visibility
 from ..keyed import keyed_rng
 from ..readers.hypersim.frame import Frame
 from ..recipe import Label
-from . import covisibility, octree_seen, probes, queries, scene_sdf, surfels, visibility, voxels
-from .octree import build_octree
+from . import covisibility, normals, octree, octree_seen, probes, queries, scene_sdf, surfels, visibility, voxels
+from .resample import VERSION as RESAMPLED
 from .scene import Scene, SceneParts, frame_points
 
 Made = Mapping[str, Any]
@@ -41,13 +41,13 @@ def points(frame: Frame, options: Any) -> Made:
     """Query points in the frame's cube, and what the scene knows of each."""
     scene, number = frame.scene, frame.number
     if scene is None or number is None or scene.grid is None or scene.cubes is None or scene.surfels is None:
-        return {}
+        return {"surfel_spacing": None}
     if not len(scene.surfels.key):  # no frame of the scene has normals
-        return {}
+        return {"surfel_spacing": None}
     rng, cube = keyed_rng(scene.seed, frame.key, "points"), scene.cubes[number]
     made = queries.frame_queries(scene.surfels, scene.index, scene.grid, cube, scene.parts.depth, rng)
     return {"points": made.points, "sdf": made.sdf, "sdf_valid": made.valid.view(np.uint8), "voxel_state": made.state,
-            "points_strata": made.strata}  # fmt: skip
+            "points_strata": made.strata, "surfel_spacing": scene.surfels.spacing}  # fmt: skip
 
 
 def light_probes(frame: Frame, options: Any) -> Made:
@@ -78,8 +78,8 @@ def octree_supervision(frame: Frame, options: Any) -> Made:
     if scene is None or number is None or scene.grid is None or scene.cubes is None:
         return {}
     cube, depth, full_depth = scene.cubes[number], options.octree_depth, options.octree_full_depth
-    split = build_octree(frame.points, None, None, cube, depth, full_depth).split
-    states, surface = scene.grid.cube_states(cube, depth), octree_seen.leaf_keys(scene.occupied, cube, depth)
+    split = octree.build_octree(frame.points, None, None, cube, depth, full_depth).split
+    states, surface = scene.grid.cube_seen(cube, depth), octree_seen.leaf_keys(scene.occupied, cube, depth)
     observed, occupied = octree_seen.octree_supervision(split, depth, full_depth, states, surface)
     return {"octree_observed": observed, "octree_occupied": occupied}
 
@@ -96,7 +96,7 @@ def whole_scene(scene: Scene, options: Any) -> Made:
     return made | {"surface_spacing": scene.lights.spacing if scene.lights is not None else None}
 
 
-_FUSED = surfels.VERSION + voxels.VERSION
+_FUSED = surfels.VERSION + voxels.VERSION + octree.VERSION + normals.VERSION + RESAMPLED
 FRAME_LABELS = (
     Label("neighbours", covisibility.VERSION + visibility.VERSION, neighbours, (
         Field("covisibility", "float32", ("neighbours",), "npz", meaning="share of pixels that a neighbour and this "
@@ -114,8 +114,10 @@ FRAME_LABELS = (
         Field("voxel_state", "uint8", ("points",), "npy", meaning="of the voxel around the point, over all frames: 0 "
               "unobserved, 1 occluded, 2 surface, 3 free", optional=True),
         Field("points_strata", "int32", (10,), "npz", meaning="first point of each part, and the end: near the surface "
-              "(1 cm), near (5 cm), uniform; each inside, outside, not valid; shuffled", optional=True),
-    ), joint=True),
+              "(1 cm), near (5 cm), in the cube (half of them in voxels known to be free or surface); each inside, "
+              "outside, not valid; shuffled", optional=True),
+    ), (Column("surfel_spacing", "float64", "metres between points of the surface that `sdf` is the distance to"),),
+       joint=True),
     Label("probes", probes.VERSION + _FUSED, light_probes, (
         Field("probe_position", "float32", (8, 3), "npz", "metre", "world", "probes in free space", optional=True),
         Field("probe_radiance", "float16", (8, 16, 32, 3), "blosc", "radiance, linear", "world", "light from each "
@@ -125,7 +127,7 @@ FRAME_LABELS = (
     ), joint=True),
     Label("octree_seen", octree_seen.VERSION + _FUSED, octree_supervision, tuple(
         Field(name, "uint8", ("octree_bytes",), "npz", "bit", "cube", meaning, optional=True) for name, meaning in (
-            ("octree_observed", "laid out as octree_split: the scene's frames saw all of the node, so train it"),
+            ("octree_observed", "laid out as octree_split: frames saw to every voxel's centre, so train the node"),
             ("octree_occupied", "laid out as octree_split: the node holds surface that any frame of the scene saw"),
         )
     ), joint=True),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ...datasets.octree import Keys, Mask, morton_encode, pack_split, unpack
 from ...datasets.voxels import VoxelState, cube_origin
 
-VERSION = 1  # raised whenever a bit changes
+VERSION = 2  # raised whenever a bit changes
 
 Bits = NDArray[np.uint8]
 
@@ -57,13 +57,13 @@ def octree_supervision(
     """Bits of all nodes of a frame's octree.
 
     A node is occupied if it holds a point of the frame or of the scene. It is observed if it is occupied, or if all its
-    voxels are FREE or SURFACE: then it is known to be empty. Holds 8^depth bytes for a moment.
+    voxels are FREE or SURFACE, seen to the centre: then it is known to be empty. Holds 8^depth bytes for a moment.
 
     Args:
         split_packed: (bytes,) uint8, the frame's `octree_split`.
         depth: finest level.
         full_depth: level up to which all nodes exist.
-        cube_states: (8^depth,) uint8 of `VoxelState` in Morton order, from `VoxelGrid.cube_states`.
+        cube_states: (8^depth,) uint8 of `VoxelState` in Morton order, from `VoxelGrid.cube_seen`.
         occupied: (L,) uint32 Morton keys at `depth` of what the scene occupies, any order.
 
     Returns:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...datasets.stages import Stages
+from ...datasets.voxels import block_keys
 from .covisibility import best_neighbours, covisibility_matrix
 from .normals import Normals
 from .octree import frame_cube
@@ -21,6 +22,7 @@ from .voxels import VoxelGrid
 SPACING = 0.02  # metres between surfels
 LIGHT_SPACING = 2 * SPACING  # ... that light the probes
 MOST_LIGHTS = 1_000_000
+FARTHEST = 10_000.0  # metres from the world's origin along an axis; surfels reach no further, and skies may
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,11 @@ class SceneParts:
     depth: int
 
     @property
+    def any(self) -> bool:
+        """Whether anything is wanted at all."""
+        return self.pairs or self.surface or self.lights
+
+    @property
     def voxel(self) -> float:
         """Side of a voxel in metres."""
         return self.cube_side / 2**self.depth
@@ -49,7 +56,7 @@ class SceneParts:
 
 @dataclass(frozen=True)
 class FramePoints:
-    """What a frame gives to the fusion: its N measured pixels that have a normal.
+    """What a frame gives to the fusion: its N measured pixels that have a normal and are not `FARTHEST` away.
 
     Attributes:
         points: (N, 3) float32 metres, world.
@@ -69,8 +76,21 @@ def frame_points(view: SceneView, normals: Normals) -> FramePoints:
     pixels = np.flatnonzero((view.distance > 0).ravel() & normals.valid.ravel())
     distance = view.distance.ravel()[pixels].astype(np.float32)
     points = view.world_rays().reshape(-1, 3)[pixels] * distance[:, None] + view.centre.astype(np.float32)
+    if not np.abs(points).max(initial=0) < FARTHEST:  # inf and NaN, too: a distance may have left float16's range
+        near = (np.abs(points) < FARTHEST).all(axis=1)
+        pixels, points, distance = pixels[near], points[near], distance[near]
     turned = normals.normal.reshape(-1, 3)[pixels] @ view.world_from_camera[:3, :3].T.astype(np.float32)
     return FramePoints(points, turned, np.float32(1) / (distance * distance), pixels)
+
+
+def bare_points(view: SceneView, normals: Normals | None) -> NDArray[np.float32]:
+    """(M, 3) float32 world points in metres of the measured pixels that have no normal."""
+    pixels = np.flatnonzero((view.distance > 0).ravel() & (True if normals is None else ~normals.valid.ravel()))
+    if not len(pixels):
+        return np.empty((0, 3), np.float32)
+    distance = view.distance.ravel()[pixels].astype(np.float32)
+    points = view.world_rays().reshape(-1, 3)[pixels] * distance[:, None] + view.centre.astype(np.float32)
+    return points[(np.abs(points) < FARTHEST).all(axis=1)]
 
 
 @dataclass
@@ -85,6 +105,7 @@ class Scene:
         grid: voxels of all cubes.
         surfels: surface, 2 cm apart.
         lights: surface of known colour, 4 cm apart.
+        bare: (V, 3) voxels of points that have no normal, and so no surfel.
     """
 
     seed: int
@@ -95,6 +116,7 @@ class Scene:
     grid: VoxelGrid | None = None
     surfels: Surfels | None = None
     lights: Surfels | None = None
+    bare: NDArray[np.int32] | None = None
 
     @cached_property
     def place(self) -> dict[str, int]:
@@ -121,9 +143,9 @@ class Scene:
 
     @cached_property
     def occupied(self) -> NDArray[np.int32]:
-        """(V, 3) voxels that hold a surfel."""
-        assert self.surfels is not None
-        return occupied_voxels(self.surfels.position, self.parts.voxel)
+        """(V, 3) voxels that hold a surfel, or a point that has no normal."""
+        assert self.surfels is not None and self.bare is not None
+        return np.concatenate([occupied_voxels(self.surfels.position, self.parts.voxel), self.bare])
 
 
 class SceneFusion:
@@ -142,6 +164,7 @@ class SceneFusion:
     def _begin(self) -> None:
         self._views: list[SceneView] = []
         self._cubes: list[NDArray[np.float64]] = []
+        self._bare: list[NDArray[np.int32]] = []
         self._surfels = SurfelBuilder(SPACING)
 
     @property
@@ -162,12 +185,21 @@ class SceneFusion:
             return
         with self.stages("fuse cubes"):
             self._cubes.append(frame_cube(view.points(), self.parts.cube_side, self.parts.depth))
-        if normals is None:
-            return
         with self.stages("fuse surface"):
+            bare = bare_points(view, normals)
+            if len(bare):
+                self._bare.append(occupied_voxels(bare, self.parts.voxel))
+            if normals is None:
+                return
             given = frame_points(view, normals)
             colour = None if hdr is None else hdr.reshape(-1, 3)[given.pixels]
             self._surfels.add(given.points, given.normals, given.weights, colour)
+
+    def _without_surfels(self, surfels: Surfels) -> NDArray[np.int32]:
+        """Voxels (V, 3) of bare points, less those in which a frame with normals has seen a surface."""
+        bare = np.unique(np.concatenate([np.empty((0, 3), np.int32), *self._bare]), axis=0)
+        held = block_keys(occupied_voxels(surfels.position, self.parts.voxel))
+        return bare[~np.isin(block_keys(bare), held)]
 
     def finish(self) -> Scene:
         """The scene; the fusion is empty afterwards, and can take in another one."""
@@ -185,5 +217,7 @@ class SceneFusion:
                     scene.grid = VoxelGrid(self.parts.voxel, cubes)
                     for view in scene.views:
                         scene.grid.observe(view)
+                    scene.bare = self._without_surfels(scene.surfels)
+                    scene.grid.doubt(scene.bare)
         self._begin()
         return scene

@@ -23,11 +23,13 @@ class UnknownField:
 
     Args:
         voxels: the scene.
+        known: (B, 8, 8, 8) bool, which of its voxels are known; those that are SURFACE or FREE by default.
     """
 
-    def __init__(self, voxels: VoxelStates) -> None:
+    def __init__(self, voxels: VoxelStates, known: NDArray[np.bool_] | None = None) -> None:
         self._voxels = voxels
-        self._squares = squared_distances(voxels.states >= VoxelState.SURFACE, voxels.blocks)
+        known = voxels.states >= VoxelState.SURFACE if known is None else known
+        self._squares = squared_distances(known, voxels.blocks)
 
     def distance(self, points: NDArray[np.floating]) -> NDArray[np.float32]:
         """Distances (N,) float32 in metres of points (N, 3) in metres, world frame."""

@@ -3,6 +3,7 @@
 Facts 3.3, per voxel, one frame: with the Euclidean distance rho from the camera to a voxel's centre and the distance D
 of the pixel that holds its projection, phi = D - rho; free where phi > mu, surface where |phi| <= mu, occluded where
 phi < -mu, unobserved out of view or where D is not known. mu = 1.5 delta, delta = sqrt(3) / 2 of the voxel's side.
+Surface is told apart by whether the frame saw as far as the centre (phi >= 0): behind it nobody knows what there is.
 """
 
 from math import sqrt
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from ...datasets.voxels import BLOCK
 from .scene_view import SceneView
 
+# Levels of a judgement, which sort as states do: unobserved, occluded, surface, surface seen to the centre, free.
+UNSEEN, HIDDEN, BEHIND, REACHED, THROUGH = range(5)
 SURFACE_BAND = 1.5 * sqrt(3) / 2  # mu in voxels
 
 _CORNERS = np.stack(np.meshgrid(*[[0.0, BLOCK - 1.0]] * 3, indexing="ij"), axis=-1).reshape(8, 3)
@@ -45,7 +48,7 @@ class BlockJudge:
         return np.flatnonzero(~np.logical_or.reduce([side.all(axis=1) for side in outer]))
 
     def judge(self, blocks: NDArray[np.int32]) -> NDArray[np.uint8]:
-        """States (B, 8, 8, 8) uint8 of `VoxelState` of every voxel of blocks (B, 3).
+        """Levels (B, 8, 8, 8) uint8 of every voxel of blocks (B, 3).
 
         Projection is linear along each axis of a block, in homogeneous coordinates: pixels are u / w and v / w.
         """
@@ -61,8 +64,9 @@ class BlockJudge:
         pixel[~seen] = self._distance.size - 1
         phi = self._distance[pixel]
         phi -= np.sqrt(x * x + y * y + z * z)
-        known, not_behind, before = phi == phi, phi >= -self._band, phi > self._band  # NaN is none of them
-        return known.view(np.uint8) + not_behind.view(np.uint8) + before.view(np.uint8)
+        near, before = phi >= -self._band, phi > self._band
+        steps = (phi == phi, near, phi >= 0, before)  # NaN is none of them
+        return np.add.reduce([step.view(np.uint8) for step in steps], dtype=np.uint8)
 
     def _first_centre(self, blocks: NDArray[np.int32]) -> NDArray[np.float32]:
         """Centres (B, 3) of the blocks' first voxels, metres from the camera along the world's axes."""

@@ -63,8 +63,7 @@ def read(unit: Unit, files: RawFiles, options: HypersimOptions) -> Iterator[Samp
         normals=normals if on & {"normal", "flags", "octree"} else None,
         intrinsic="intrinsic" in on, semantic="semantic" in on, max_constant=options.max_constant,
     )  # fmt: skip
-    fusion = SceneFusion(parts, unit.seed, files.stages) if RECIPE.is_joint(options) else None
-    yield from read_scene(unit, files, view, fusion)
+    yield from read_scene(unit, files, view, SceneFusion(parts, unit.seed, files.stages) if parts.any else None)
 
 
 def _on(options: HypersimOptions, table: str = "frames") -> set[str]:
@@ -96,7 +95,7 @@ LABELS = (
         Field("tone_scale", "float32", (), "npz", meaning="exposure of the trajectory: image = (scale hdr)^(1/2.2)",
               optional=True),
         Field("frame_tone_scale", "float32", (), "npz", meaning="exposure of this frame alone", optional=True),
-    )),
+    ), joint=True),
     Label("hdr", make.VERSIONS["hdr"], make.hdr, (
         Field("hdr", "float16", HW3, "blosc", "radiance, linear", meaning="colour, mean over each pixel's footprint",
               storage=LIT, optional=True),

@@ -94,6 +94,14 @@ def test_query_points_are_drawn_where_they_are_seen_nearest_last() -> None:
     assert (shown["sdf"] > 0).any(axis=-1).sum() == 12  # three dots of four pixels
 
 
+def test_points_behind_what_the_frame_saw_are_left_out() -> None:
+    points = np.array([[0.25, 0, 0.5], [-0.25, 0, 0.5]], np.float32)  # both 2.24 m away
+    distance = np.full((HEIGHT, WIDTH), 2.21, np.float16)
+    distance[:, : WIDTH // 2] = 2.1
+    shown = points_picture(Sample(points=points, distance=distance, **camera()), np.full((2, 3), 255, np.uint8))
+    assert (shown[24, 52] == 255).all() and (shown[24, 12] == 0).all()
+
+
 def test_points_outside_the_picture_are_left_out() -> None:
     points = np.array([[0.4, 0, 0.5], [0.39, 0, 0.5], [-0.399, -0.299, 0.5]], np.float32)  # x 64, 63.2, 0.08
     shown = points_picture(Sample(points=points, **camera()), np.full((3, 3), 255, np.uint8))

@@ -4,6 +4,11 @@ Each start of Ray takes seconds, so that each run here is asked many things.
 """
 
 import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +25,7 @@ from tessera.pipelines.raw import open_raw
 from tessera.pipelines.recipe import Reject
 from tessera.pipelines.rejects import read_rejects
 from tessera.pipelines.settings import RunSettings
-from tessera.pipelines.status import StatusFile
+from tessera.pipelines.status import StatusFile, read_standing
 
 from .conftest import Toy, file_hashes
 
@@ -201,6 +206,38 @@ def test_a_worker_that_is_cut_off_with_its_node_does_not_write_into_the_files_of
         assert build_group(flight.task, limit, build_meanwhile).records == built[1] == 4
     toy.run()
     assert toy.hashes() == toy.fresh() and not list(toy.out.rglob("*.tmp"))
+
+
+ORPHAN = """
+import signal, sys
+from pathlib import Path
+from tessera.pipelines.cluster import _worker
+from tessera.pipelines.discover import load_recipe
+from tessera.pipelines.lock import lock_out
+from tessera.pipelines.prepare import prepare
+from tessera.pipelines.raw import open_raw
+from tessera.pipelines.settings import RunSettings
+
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # as Ray does
+recipe, raw, out = load_recipe("toy"), open_raw(sys.argv[1]), Path(sys.argv[2])
+(task,) = prepare(recipe, recipe.options(), raw, RunSettings(out=out), "run").tasks
+with lock_out(out, "run", None):
+    _worker(task)
+"""
+
+
+def test_a_worker_whose_driver_was_killed_does_not_blame_its_unit(toy: Toy) -> None:
+    """Found by `tessera bench kill`: Ray sends it SIGTERM; the unit was rejected for that, and its group committed."""
+    toy.unit("u01", "x " * 50)
+    env = {**os.environ, "TOY_SECONDS": "0.1"}
+    orphan = subprocess.Popen([sys.executable, "-c", ORPHAN, toy.raw, toy.out], env=env, cwd=toy.root)
+    while not any(read_standing(path).unit == "u01" for path in toy.out.glob("runs/run/status/*.json")):
+        assert orphan.poll() is None
+        time.sleep(0.01)
+    orphan.terminate()
+    assert orphan.wait(timeout=30) == -signal.SIGTERM
+    assert not list(toy.out.glob("*/*.parquet")) and not list(toy.out.glob("runs/notes/*.json"))
+    assert toy.run().records == 50
 
 
 def test_a_cluster_that_cannot_be_joined_is_named() -> None:

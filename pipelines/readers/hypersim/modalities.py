@@ -18,11 +18,9 @@ from .cameras import decompose, raw_to_opencv, scale_intrinsics, world_from_came
 from .frame import View
 from .layout import MODALITIES, frame_file
 from .metadata import parse_scene_csv
-from .splits import LAST_FRAME
 
 INTRINSIC = ("diffuse_reflectance", "diffuse_illumination", "residual")
 ORTHONORMAL = 1e-4
-POSE_BYTES = (LAST_FRAME + 1) * 9 * 8  # of a rotation for every frame that there can be
 POSE_BYTES = 64 << 20  # of the pose arrays of a camera, whose length is free
 SCALE_TOLERANCE = 1e-5
 
@@ -139,15 +137,15 @@ class Modalities:
             self._last_ids = path, ids
         return self._last_ids[1]
 
-    def light(self, camera: str, frame: int, histogram: LuminanceHistogram, keep: bool) -> Light:
-        """Colour of a frame, and its luminances counted in the histogram once the frame has passed the checks.
+    def light(self, camera: str, frame: int, keep: bool) -> tuple[Light, LuminanceHistogram]:
+        """Colour of a frame, and its luminances.
 
         Raises:
             RawDataError: a file cannot be used.
         """
         raw = self._array(camera, frame, "color") if self.view.colour else None
         if raw is None:
-            return Light(None, False, 0, 1.0)
+            return Light(None, False, 0, 1.0), LuminanceHistogram()
         ids = self.entities(camera, frame)
         with self.files.stages("resample"):
             colour, nonfinite = sanitise(raw)
@@ -156,9 +154,8 @@ class Modalities:
             own.add(colour, valid)
         self.at = frame_file(self.folder, camera, frame, "color")
         self._check_constant(own.counts, "luminance")
-        histogram.merge(own)
         hdr = self._shrink(colour) if keep else None
-        return Light(hdr, not keep, nonfinite, tone_scale(own.percentile(90)))
+        return Light(hdr, not keep, nonfinite, tone_scale(own.percentile(90))), own
 
     def _shrink(self, colour: NDArray[np.float32]) -> NDArray[np.float16]:
         with self.files.stages("resample"):

@@ -61,15 +61,19 @@ class SceneReader:
             scene = self.fusion.finish() if self.fusion and looks else None
             if scene:
                 yield from (Sample(key, scene, "scenes") for key in self.unit.summaries)
+            refused: list[Reject] = []  # told after a sample: until one is given, a reject means that it was not fused
             for key in list(looks):
                 look = looks.pop(key)
                 try:
                     data = self._frame(key, look, scene)
                 except RawDataError as error:
-                    yield self._reject(key, error)
+                    refused.append(self._reject(key, error))
                     continue
                 scalars = {"scene": self.unit.name, "camera": look.camera, "frame": look.frame}
                 yield Sample(key, data, "frames", scalars)
+                yield from refused
+                refused.clear()
+            yield from refused
 
     def _trajectory(
         self, camera: str, frames: Mapping[str, int], before: int
@@ -84,7 +88,7 @@ class SceneReader:
         room = KEPT_BYTES // (self.view.size[0] * self.view.size[1] * 6) - before
         for number, (key, frame) in enumerate(frames.items()):
             try:
-                light = self.read.light(camera, frame, histogram, self.fusion is not None or number < room)
+                light, luminances = self.read.light(camera, frame, self.fusion is not None or number < room)
                 pose = self.read.pose(rotations, positions, camera, frame)
                 distance = self._fuse(key, camera, frame, pose, light) if self.fusion else None
             except RawDataError as error:
@@ -92,6 +96,7 @@ class SceneReader:
                 continue
             if number >= room and light.hdr is not None:
                 light = replace(light, hdr=None, again=True)
+            histogram.merge(luminances)
             looks[key] = _Look(camera, frame, pose, light, distance)
         exposure = tone_scale(histogram.percentile(90))
         return {key: replace(look, exposure=exposure) for key, look in looks.items()}
@@ -135,8 +140,6 @@ class SceneReader:
         )  # fmt: skip
 
 
-def read_scene(
-    unit: Unit, files: RawFiles, view: View, fusion: SceneFusion | None = None
-) -> Iterator[Sample | Reject]:
+def read_scene(unit: Unit, files: RawFiles, view: View, fusion: SceneFusion | None = None) -> Iterator[Sample | Reject]:
     """Samples and rejects of one scene (see SceneReader)."""
     yield from SceneReader(unit, files, view, fusion)

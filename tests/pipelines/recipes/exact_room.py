@@ -1,7 +1,7 @@
 """A demo scene's exact mesh as an oracle: distances, solid matter and lines of sight, by Open3D."""
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ SCENES = ("ai_900_001", "ai_900_002", "ai_900_003", "ai_900_004")  # standard, t
 
 UPRIGHT = ((0.0, 0.0, 1.0), (0.0, 0.0, -1.0), (0.011, 0.017, 1.0), (-0.019, 0.007, -1.0))  # along sheets of cloth
 SHRUNK = 3e-5  # metres by which bodies are shrunk to tell their crossings apart where they touch
+SAMPLES = 100_000  # points of a mesh
 NEAR = 1e-3  # metres in front of a face
 SLACK = 1.4  # of what was measured, by which a figure may be worse
 
@@ -119,12 +120,14 @@ class ExactRoom:
             found[measured] = np.maximum(found, look.first - look.rho)[measured]
         return found
 
-    def surface(self, count: int) -> np.ndarray:
-        """Points (N, 3), of `count` spread evenly over all faces those that border on air."""
+    @cached_property
+    def surface(self) -> np.ndarray:
+        """Points (N, 3), of SAMPLES spread evenly over all faces those that border on air."""
         rng = np.random.default_rng(0)
-        face = np.searchsorted(np.cumsum(self.areas) / self.areas.sum(), rng.random(count)).clip(0, len(self.faces) - 1)
+        place = rng.random(SAMPLES) * self.areas.sum()
+        face = np.searchsorted(np.cumsum(self.areas), place).clip(0, len(self.faces) - 1)
         a, b, c = (self.vertices[self.faces[face, k]] for k in range(3))
-        s, t = np.sqrt(rng.random((count, 1))), rng.random((count, 1))
+        s, t = np.sqrt(rng.random((SAMPLES, 1))), rng.random((SAMPLES, 1))
         spots = a + s * (b - a) + s * t * (c - b)
         return spots[~self.solid(spots + NEAR * self.normals[face])]
 

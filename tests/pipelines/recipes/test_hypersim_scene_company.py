@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tessera.datasets import Dataset, Record
+from tessera.datasets import Dataset, Record, verify
 from tessera.datasets.visibility import unpack_visibility
 from tessera.pipelines.discover import load_recipe
 from tessera.pipelines.rejects import read_rejects
@@ -20,7 +20,6 @@ from .conftest import HALF
 
 SCENE = "ai_900_003"
 LEAN = "probes"  # a third of the time
-EXPOSED = {"image", "tone_scale"}  # what goes by the exposure of a trajectory, to which rejected frames may count
 
 
 def run(raw: Path, out: Path, limit: int | None = None, seed: int = 0, **options: object) -> Dataset:
@@ -96,15 +95,16 @@ def test_with_a_limit_neighbours_are_within_it(demo: Path, tmp_path: Path) -> No
 
 
 def test_rejected_and_withheld_frames_are_in_nobodys_list(faulty: Path, tmp_path: Path) -> None:
-    whole = run(faulty, tmp_path / "out", without=LEAN)
+    options = {"without": LEAN, "scenes": "ai_900_002,ai_900_003"}  # a withheld frame in each, a truncated file
+    whole = run(faulty, tmp_path / "out", **options)
     rejected = {reject.key for reject in read_rejects(tmp_path / "out")}
     assert f"{SCENE}-cam_00-0002" in rejected
     assert not rejected & set(whole.table("frames").keys())
     assert_closed(whole)
-    left_out = run(faulty, tmp_path / "again", without=LEAN, exclude=without_frames(tmp_path, rejected))
+    left_out = run(faulty, tmp_path / "again", **options, exclude=without_frames(tmp_path, rejected))
     assert not read_rejects(tmp_path / "again")
     for record in left_out.table("frames"):
-        assert_same(record, whole.table("frames")[record.key], EXPOSED)
+        assert_same(record, whole.table("frames")[record.key])
     for scene in left_out.table("scenes"):
         assert_same(scene, whole.table("scenes")[scene.key])
 
@@ -132,3 +132,17 @@ def test_a_frame_that_fails_after_the_scene_was_fused_leaves_no_trace(demo: Path
     for record in never.table("frames"):
         assert_same(record, late.table("frames")[record.key])
     assert_same(never.table("scenes")[SCENE], late.table("scenes")[SCENE])
+
+
+def test_trap_the_first_frame_fails_after_the_scene_was_fused(demo: Path, tmp_path: Path) -> None:
+    """Nothing has been given before it, not even a record of the scene; yet the others' labels know the frame."""
+    raw = linked(demo, tmp_path / "raw", SCENE)
+    path = raw / SCENE / "images" / "scene_cam_00_final_hdf5" / "frame.0000.diffuse_illumination.hdf5"
+    path.unlink()
+    path.write_bytes(b"no HDF5")
+    late = run(raw, tmp_path / "late", with_="intrinsic", without="points,probes,octree_seen,scene")
+    rejected = [reject.key for reject in read_rejects(tmp_path / "late")]
+    assert rejected == [f"{SCENE}-cam_00-0000"]
+    keys = set(late.table("frames").keys())
+    assert len(keys) == 5 and all(set(record.columns["neighbours"]) <= keys for record in late.table("frames"))
+    assert all(problems == [] for _, problems in verify(late.root))

@@ -9,10 +9,10 @@ import pytest
 from tessera.datasets import Dataset, Record
 from tessera.datasets.camera import transform, unproject
 from tessera.datasets.visibility import ViewState, unpack_visibility
-from tessera.pipelines.labels.visibility import TAU
 
 from .exact_room import SCENES, ExactRoom, exact_room, scene_records
 
+TAU = 0.02  # of the distance: the tolerance that the docs state
 PIXELS = 4_000  # of a frame: every so many-th that is measured
 ROUNDED = 2e-3  # of a distance: two float16 of each side, and what the tolerance adds for them
 NEAR = 1e-3  # metres before a surface
