@@ -56,7 +56,7 @@ def surfels(points: Doubles, normals: Doubles, weights: Doubles, colours: Double
 
 def look(points: Doubles, view: SceneView) -> tuple[Doubles, Doubles]:
     """Distance (N,) of world points from a camera, and what its picture says in their direction (NaN: nothing)."""
-    local = transform(np.asarray(points, np.float64), np.linalg.inv(view.world_from_camera))
+    local = transform(points.astype(np.float64), np.linalg.inv(view.world_from_camera).astype(np.float64))
     place, depth = project(local, view.intrinsics)
     height, width = view.distance.shape
     inside = (depth > 0) & (place >= 0).all(axis=1) & (place[:, 0] < width) & (place[:, 1] < height)
