@@ -1,5 +1,6 @@
 """Groups as Ray tasks: bounded work in flight, crashes laid to their unit, our own counted retries."""
 
+import contextlib
 import hashlib
 import os
 import signal
@@ -107,7 +108,9 @@ def start_ray(workers: int, address: str | None, recipe: str) -> int:
     at_once = int(ray.cluster_resources().get("CPU", 1))
     warm = ray.remote(num_cpus=1, max_retries=0)(_warm)
     try:
-        ray.get([warm.remote(recipe) for _ in range(at_once)])
+        for handle in [warm.remote(recipe) for _ in range(at_once)]:
+            with contextlib.suppress(ray.exceptions.NodeDiedError):  # the others are waited for all the same
+                ray.get(handle)
     except ray.exceptions.RayTaskError as error:
         raise TesseraError(f"a worker cannot start: {error.cause}") from error
     except ray.exceptions.RayError as error:
@@ -122,7 +125,12 @@ def _compare_versions() -> None:
     for node in ray.nodes():
         if node["Alive"]:
             place = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            theirs = ray.get(remote.options(scheduling_strategy=place).remote())
+            try:
+                theirs = ray.get(remote.options(scheduling_strategy=place).remote())
+            except ray.exceptions.RayTaskError as error:
+                raise TesseraError(f"node {node['NodeManagerHostname']}: {error.cause}") from error
+            except ray.exceptions.RayError:
+                continue  # it has died, which Ray may notice ten seconds late, and does no work
             if theirs != ours:
                 other = ", ".join(
                     f"{name} {theirs[name]} (here {ours[name]})" for name in ours if theirs[name] != ours[name]

@@ -2,7 +2,7 @@
 
 The hashes hold for one level of CPU features (sums and powers round differently); on another level the test is skipped
 by name. After a change that is meant: raise the label's version, then print new hashes with
-`python -m pytest tests/pipelines/recipes/test_hypersim_golden.py -s`.
+`python -m pytest tests/pipelines/recipes/test_hypersim_golden.py -s -n 0`.
 """
 
 import hashlib
