@@ -73,24 +73,28 @@ class FramePoints:
 
 def frame_points(view: SceneView, normals: Normals) -> FramePoints:
     """Points of a frame, always the same for the same frame: its probes take their own light out again."""
-    pixels = np.flatnonzero((view.distance > 0).ravel() & normals.valid.ravel())
+    pixels, points = _near_points(view, normals.valid)
     distance = view.distance.ravel()[pixels].astype(np.float32)
-    points = view.world_rays().reshape(-1, 3)[pixels] * distance[:, None] + view.centre.astype(np.float32)
-    if not np.abs(points).max(initial=0) < FARTHEST:  # inf and NaN, too: a distance may have left float16's range
-        near = (np.abs(points) < FARTHEST).all(axis=1)
-        pixels, points, distance = pixels[near], points[near], distance[near]
     turned = normals.normal.reshape(-1, 3)[pixels] @ view.world_from_camera[:3, :3].T.astype(np.float32)
     return FramePoints(points, turned, np.float32(1) / (distance * distance), pixels)
 
 
 def bare_points(view: SceneView, normals: Normals | None) -> NDArray[np.float32]:
     """(M, 3) float32 world points in metres of the measured pixels that have no normal."""
-    pixels = np.flatnonzero((view.distance > 0).ravel() & (True if normals is None else ~normals.valid.ravel()))
+    return _near_points(view, np.ones(view.distance.shape, np.bool_) if normals is None else ~normals.valid)[1]
+
+
+def _near_points(view: SceneView, wanted: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Pixels (N,) among the wanted (h, w) that measured something within FARTHEST, and their world points (N, 3)."""
+    pixels = np.flatnonzero((view.distance > 0).ravel() & wanted.ravel())
     if not len(pixels):
-        return np.empty((0, 3), np.float32)
+        return pixels, np.empty((0, 3), np.float32)
     distance = view.distance.ravel()[pixels].astype(np.float32)
     points = view.world_rays().reshape(-1, 3)[pixels] * distance[:, None] + view.centre.astype(np.float32)
-    return points[(np.abs(points) < FARTHEST).all(axis=1)]
+    if not np.abs(points).max() < FARTHEST:  # inf and NaN, too: a distance may have left float16's range
+        near = (np.abs(points) < FARTHEST).all(axis=1)
+        pixels, points = pixels[near], points[near]
+    return pixels, points
 
 
 @dataclass

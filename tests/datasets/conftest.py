@@ -171,3 +171,9 @@ def frame() -> dict[str, Any]:
 def frame_scalars() -> dict[str, Any]:
     """Columns and references of one frame."""
     return {"camera": "cam0", "frame": 1, "mean": 0.5, "good": True, "scene": "s0", "neighbours": ["s0-0002"]}
+
+
+@pytest.fixture
+def canary(tmp_path: Path) -> Path:
+    """A folder that is there once a pickle was run."""
+    return tmp_path / "canary"

@@ -26,29 +26,9 @@ from tessera.datasets.parquet import read_parquet
 from tessera.datasets.plain import printable
 from tessera.datasets.regular import regular
 
+from .trap import Trap, nothing_ran  # noqa: F401
+
 ESCAPES = "\x1b]0;title\x07\x1b[2J\r\n\x85\u2028\u202e\x7f"
-
-
-class Trap:
-    """Unpickled, it makes a folder."""
-
-    def __init__(self, canary: Path) -> None:
-        self.canary = canary
-
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return os.mkdir, (str(self.canary),)
-
-
-@pytest.fixture
-def canary(tmp_path: Path) -> Path:
-    """A folder that is there once a pickle was run."""
-    return tmp_path / "canary"
-
-
-@pytest.fixture(autouse=True)
-def _nothing_ran(tmp_path: Path) -> object:
-    yield
-    assert not (tmp_path / "canary").exists(), "code of a stranger was run"
 
 
 # ---- catalogs

@@ -1,7 +1,6 @@
 """Tars and samples of strangers: members that lie, leave their folder or are no files; pickles in arrays."""
 
 import io
-import os
 import pickle
 import tarfile
 import zipfile
@@ -15,27 +14,7 @@ from tessera.datasets import FormatError, record_decoder, tar_paths, verify
 from tessera.datasets.index import index_bytes, read_facts, read_rows
 from tessera.datasets.verify import file_sha256
 
-
-class Trap:
-    """Unpickled, it makes a folder."""
-
-    def __init__(self, canary: Path) -> None:
-        self.canary = canary
-
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return os.mkdir, (str(self.canary),)
-
-
-@pytest.fixture
-def canary(tmp_path: Path) -> Path:
-    """A folder that is there once a pickle was run."""
-    return tmp_path / "canary"
-
-
-@pytest.fixture(autouse=True)
-def _nothing_ran(tmp_path: Path) -> object:
-    yield
-    assert not (tmp_path / "canary").exists(), "code of a stranger was run"
+from .trap import Trap, nothing_ran  # noqa: F401
 
 
 def object_npy(canary: Path) -> bytes:
