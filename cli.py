@@ -11,8 +11,10 @@ VERBS = {
     "ls": "recipes, their labels and options",
     "info": "what a data set holds: records, splits, bytes by field, time by stage, rejects",
     "show": "records as pictures",
+    "stream": "streaming rate of a data set, as a training loop sees it",
     "verify": "check every checksum of a data set",
     "add-label": "one more label for a finished data set",
+    "index": "serve plain WebDataset tars that others wrote",
     "bench": "side-by-side measurements",
 }
 

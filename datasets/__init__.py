@@ -1,5 +1,8 @@
 """Ground floor: schema, codecs, shards, index, catalog and readers (numpy, pyarrow, numcodecs and Pillow only)."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from .catalog import Catalog
 from .errors import FormatError, RawDataError, SchemaError, TesseraError, UsageError
 from .foreign import record_decoder, tar_paths
@@ -9,8 +12,22 @@ from .storage import Linear, Octahedral, Rounded
 from .table import Dataset, Record, Table
 from .verify import verify
 
+if TYPE_CHECKING:
+    from .mix import Mix
+    from .stream import Stream
+
 __all__ = [
-    "Catalog", "Column", "Dataset", "Field", "FormatError", "Linear", "Octahedral", "RawDataError", "Record",
-    "Reference", "Rounded", "Schema", "SchemaError", "ShardWriter", "Table", "TesseraError", "UsageError",
+    "Catalog", "Column", "Dataset", "Field", "FormatError", "Linear", "Mix", "Octahedral", "RawDataError", "Record",
+    "Reference", "Rounded", "Schema", "SchemaError", "ShardWriter", "Stream", "Table", "TesseraError", "UsageError",
     "record_decoder", "tar_paths", "verify",
 ]  # fmt: skip
+
+
+_LAZY = {"Mix": "mix", "Stream": "stream"}  # these need torch, the rest does not
+
+
+def __getattr__(name: str) -> Any:
+    """Streams, imported when they are asked for."""
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_LAZY[name]}", __name__), name)

@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -15,6 +16,7 @@ from .errors import FormatError
 
 LARGE = 64 << 20  # bytes; a frame may be all zeros up to here
 MOST_INFLATION = 512  # beyond, a frame that shrank more than this is an attack, not data
+INTEGER = re.compile(rb"\s*[+-]?\d{1,19}\s*")
 
 blosc.use_threads = False  # decoding is threaded by records, never inside one
 
@@ -101,6 +103,10 @@ class Blosc:
 
 class _Picture:
     format: str
+    read: tuple[str, ...] = ()  # formats that are read, where those are more
+
+    def _pixels(self, picture: Image.Image) -> Image.Image:
+        return picture
 
     def _save(self, picture: Image.Image, stream: io.BytesIO, options: Mapping[str, Any]) -> None:
         picture.save(stream, self.format, **options)
@@ -114,9 +120,9 @@ class _Picture:
     def decode(self, data: memoryview, dtype: np.dtype, shape: tuple[int, ...]) -> NDArray:
         """Pixels (height, width[, channels]); the size in the file's header is compared before memory is taken."""
         try:
-            with Image.open(io.BytesIO(data), formats=[self.format]) as picture:
+            with Image.open(io.BytesIO(data), formats=self.read or [self.format]) as picture:
                 _expect((picture.height, picture.width), tuple(shape[:2]), "picture size (height, width)")
-                array = np.array(picture)  # writable, as torch wants it
+                array = np.array(self._pixels(picture))  # writable, as torch wants it
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise FormatError(f"{self.format} picture is damaged: {error}") from error
         _expect(array.shape, tuple(shape), "picture shape")
@@ -140,6 +146,19 @@ class Png(_Picture):
     dtypes: tuple[str, ...] = ("uint8", "uint16", "bool")
 
 
+class Rgb(_Picture):
+    """Colours (height, width, 3) of any JPEG or PNG: grey, CMYK and palettes converted, transparency dropped.
+
+    For pictures of strangers that are not all of one kind; written as PNG.
+    """
+
+    suffix, format, read = "png", "PNG", ("JPEG", "PNG")
+    dtypes: tuple[str, ...] = ("uint8",)
+
+    def _pixels(self, picture: Image.Image) -> Image.Image:
+        return picture.convert("RGB")
+
+
 class Json:
     """Any JSON value, keys sorted."""
 
@@ -158,7 +177,49 @@ class Json:
             raise FormatError(f"JSON is damaged: {error}") from error
 
 
+class Text:
+    """UTF-8 text."""
+
+    suffix = "txt"
+    dtypes: tuple[str, ...] = ("json",)
+
+    def encode(self, value: str, options: Mapping[str, Any]) -> tuple[bytes, int]:
+        """The text."""
+        if not isinstance(value, str):
+            raise TypeError(f"{type(value).__name__} is no text")
+        return value.encode(), 0
+
+    def decode(self, data: memoryview, dtype: np.dtype, shape: tuple[int, ...]) -> str:
+        """The text."""
+        try:
+            return str(data, "utf-8")
+        except UnicodeDecodeError as error:
+            raise FormatError(f"text is not UTF-8: {error}") from error
+
+
+class Cls:
+    """One integer of 64 bits as decimal text, WebDataset's `.cls`."""
+
+    suffix = "cls"
+    dtypes: tuple[str, ...] = ("int64",)
+
+    def encode(self, value: NDArray, options: Mapping[str, Any]) -> tuple[bytes, int]:
+        """The digits."""
+        return str(int(np.asarray(value).item())).encode(), 0
+
+    def decode(self, data: memoryview, dtype: np.dtype, shape: tuple[int, ...]) -> NDArray:
+        """The number, shape ()."""
+        _expect((dtype, shape), (np.dtype(np.int64), ()), "class number's dtype and shape")
+        if not INTEGER.fullmatch(data):
+            raise FormatError(f"{bytes(data[:20])!r} is no integer")
+        try:
+            return np.array(int(bytes(data)), np.int64)
+        except OverflowError as error:
+            raise FormatError(f"{bytes(data)!r} does not fit 64 bits") from error
+
+
 # `npz` is no codec of its own: its fields are `.npy` arrays in the record's one `labels.npz` (see members.py).
 CODECS: dict[str, Codec] = {
     "npy": Npy(), "npz": Npy(), "blosc": Blosc(), "jpg": Jpeg(), "png": Png(), "json": Json(),
+    "rgb": Rgb(), "text": Text(), "cls": Cls(),
 }  # fmt: skip

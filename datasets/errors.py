@@ -13,6 +13,10 @@ class FormatError(TesseraError):
     """A data set, shard or index on disk is newer than this code, damaged, or not ours."""
 
 
+class StoreError(FormatError):
+    """A store cannot be reached, or refuses: no fault of the record that was wanted, and the next ones fail, too."""
+
+
 class RawDataError(TesseraError):
     """A raw file is missing, truncated, or not what its format says."""
 

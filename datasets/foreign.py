@@ -79,7 +79,7 @@ def tar_paths(root: str | Path, table: str, split: str) -> list[str]:
 
 def _decode(schema: Schema, entry: Field, data: memoryview) -> Any:
     if entry.dtype == "json":
-        return CODECS["json"].decode(data, np.dtype("V"), ())
+        return CODECS[entry.codec].decode(data, np.dtype("V"), ())
     free = [at for at, size in enumerate(entry.shape) if isinstance(size, str) and schema.dimensions[size] is None]
     dtype, shape = np.dtype(entry.dtype), schema.shape(entry, dict.fromkeys(schema.free, 1))
     stored, small = entry.storage.stored(dtype, shape) if entry.storage else (dtype, shape)

@@ -126,9 +126,14 @@ def shift_offsets(schema: Schema, row: dict[str, Any], by: int) -> None:
 
 def index_bytes(schema: Schema, rows: list[dict[str, Any]], facts: ShardFacts) -> bytes:
     """The parquet file of an index; the same rows and facts give the same bytes."""
+    return table_bytes(pa.Table.from_pylist(rows, schema=arrow_schema(schema)), facts)
+
+
+def table_bytes(table: pa.Table, facts: ShardFacts) -> bytes:
+    """The parquet file of an index whose rows are a table already, of the columns of `arrow_schema`."""
     metadata = {METADATA: json.dumps(asdict(facts), sort_keys=True).encode()}
-    table = pa.Table.from_pylist(rows, schema=arrow_schema(schema).with_metadata(metadata))
     stream = io.BytesIO()
+    table = table.replace_schema_metadata(metadata)
     pq.write_table(table, stream, compression="zstd", use_dictionary=False, write_statistics=False)
     return stream.getvalue()
 

@@ -5,6 +5,7 @@ import struct
 import zipfile
 import zlib
 from math import prod
+from tokenize import TokenError
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +33,7 @@ def npy_array(data: memoryview, dtype: np.dtype, shape: tuple[int | None, ...]) 
         if version != (1, 0):
             raise FormatError(f".npy version {version} is none that is written here")
         found, fortran, kind = np.lib.format.read_array_header_1_0(stream)
-    except (ValueError, TypeError, SyntaxError, EOFError, RecursionError, MemoryError) as error:
+    except (ValueError, TypeError, SyntaxError, EOFError, RecursionError, MemoryError, TokenError) as error:
         raise FormatError(f".npy header is damaged ({type(error).__name__}: {error})") from error
     same = len(found) == len(shape) and all(n in (None, m) for n, m in zip(shape, found, strict=True))
     if kind != dtype or fortran or not same:

@@ -25,15 +25,16 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
         pa.ArrowException, OSError: it is damaged, or cannot be read.
     """
     limit = max(LARGE, MOST_INFLATION * regular(path).stat().st_size)
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(path, pre_buffer=False) as file:
         told, unpacked, words = 0, 0, 1
         for rows, chunk in _chunks(file.metadata):
             told += max(chunk.total_uncompressed_size, 8 * chunk.num_values, 8 * rows)
             if any("DICTIONARY" in encoding for encoding in chunk.encodings):
                 words = max(words, chunk.total_uncompressed_size)
         batches: list[pa.RecordBatch] = []
-        if told <= limit:  # of a dictionary's longest word, as many rows as go into the limit
-            for batch in file.iter_batches(min(MOST_ROWS, max(1, limit // words)), columns=columns):
+        if told <= limit:
+            rows = min(MOST_ROWS, max(1, limit // words))  # as many longest words as go into it
+            for batch in file.iter_batches(rows, columns=columns, use_threads=False):
                 batches.append(batch)
                 unpacked += batch.nbytes
                 if unpacked > limit:
@@ -41,7 +42,7 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
         if max(told, unpacked) > limit:
             raise FormatError(f"{path}: would take more than {limit} bytes of memory; refused")
         schema = file.schema_arrow
-    names = [name for name in schema.names if columns is None or name in columns]
+    names = schema.names if columns is None else [name for name in columns if name in schema.names]
     return pa.Table.from_batches(batches, pa.schema([schema.field(name) for name in names], schema.metadata))
 
 

@@ -23,7 +23,7 @@ class Field:
 
     Attributes:
         name: `[a-z][a-z0-9_]*`.
-        dtype: numpy dtype name of the decoded array, or "json" for any JSON value.
+        dtype: numpy dtype name of the decoded array, or "json" for any JSON value (codec "text": a text).
         shape: sizes, or names of dimensions that the schema fixes or leaves free.
         codec: name of the codec (`npz` puts a small field into the record's shared `labels.npz`).
         unit: physical unit, "" where there is none.
@@ -54,8 +54,8 @@ class Field:
             raise SchemaError(f"field {self.name!r}: this name is taken by the format ({', '.join(RESERVED)})")
         if self.codec not in CODECS:
             raise SchemaError(f"field {self.name!r}: unknown codec {self.codec!r} (known: {', '.join(CODECS)})")
-        if (self.dtype == "json") != (self.codec == "json"):
-            raise SchemaError(f"field {self.name!r}: dtype json and codec json go together")
+        if (self.dtype == "json") != (self.codec in ("json", "text")):
+            raise SchemaError(f"field {self.name!r}: dtype json and codec json (or text) go together")
         if any(isinstance(size, int) and size < 0 for size in self.shape):
             raise SchemaError(f"field {self.name!r}: shape {self.shape} has a negative size")
         if self.dtype != "json":
@@ -81,7 +81,9 @@ class Field:
             raise SchemaError(f"field {self.name!r}: linear storage holds float32 or float64 without NaN")
         stored = self.storage.stored(dtype, (1,) * len(self.shape))[0] if self.storage else dtype
         holds = CODECS[self.codec].dtypes
-        if holds and (stored.name not in holds or len(self.shape) not in (2, 3)):
+        if self.codec == "cls" and (stored.name not in holds or self.shape):
+            raise SchemaError(f"field {self.name!r}: cls holds one number, int64 of shape ()")
+        if self.codec != "cls" and holds and (stored.name not in holds or len(self.shape) not in (2, 3)):
             raise SchemaError(f"field {self.name!r}: {self.codec} holds pictures of {' or '.join(holds)}")
 
     def to_json(self) -> dict[str, Any]:

@@ -43,13 +43,14 @@ class Sidecars:
         """The shard whose tar holds a field of the records of `shard`: itself, or one beside it."""
         return self._shards[self._label[field], *_place(shard)] if field in self._label else shard
 
-    def join(self, shard: ShardEntry, rows: pa.Table, load: Load) -> pa.Table:
+    def join(self, shard: ShardEntry, rows: pa.Table, load: Load, only: set[str] | None = None) -> pa.Table:
         """Index rows of a shard with the columns of its sidecars.
 
         Args:
             shard: the shard.
             rows: its own rows.
             load: gives the checked rows of a sidecar's index.
+            only: names of the columns that are wanted, all by default; `rows` has those of the table's own.
 
         Raises:
             FormatError: a sidecar holds other records than its shard.
@@ -63,13 +64,13 @@ class Sidecars:
             if beside is not None and added is not None and added["key"] != rows["key"]:
                 raise FormatError(f"{beside.index}: other records than {shard.index}; run `tessera verify`")
             for entry in arrow_schema(schema):
-                if entry.name in OWN:
+                if entry.name in OWN or (only is not None and entry.name not in only):
                     continue
                 column = added[entry.name] if added is not None else pa.nulls(len(rows), entry.type)
                 if entry.name.startswith("dim."):  # of a dimension that fields of both have, one may be absent
                     column = pc.max_element_wise(columns.get(entry.name, pa.scalar(0, pa.int64())), column)
                 columns[entry.name] = column
-        whole = arrow_schema(self.schema)
+        whole = pa.schema([entry for entry in arrow_schema(self.schema) if entry.name in columns])
         return pa.table([columns[entry.name] for entry in whole], schema=whole)
 
 

@@ -115,7 +115,7 @@ FRAME_LABELS = (
               "unobserved, 1 occluded, 2 surface, 3 free", optional=True),
         Field("points_strata", "int32", (10,), "npz", meaning="first point of each part, and the end: near the surface "
               "(1 cm), near (5 cm), in the cube (half of them in voxels known to be free or surface); each inside, "
-              "outside, not valid; shuffled", optional=True),
+              "outside, not valid; shuffled", optional=True, options={"strata": [*queries.STRATA]}),
     ), (Column("surfel_spacing", "float64", "metres between points of the surface that `sdf` is the distance to"),),
        joint=True),
     Label("probes", probes.VERSION + _FUSED, light_probes, (

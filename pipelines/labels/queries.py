@@ -18,7 +18,8 @@ STORAGE = Linear(-1.0, 1.0)  # of the points; 0.16 mm a step in a cube of 10.24 
 SIGMAS = (0.01, 0.05)  # metres, of the offsets along the normal in the strata near the surface
 COUNTS = (12_288, 8_192, 12_288)  # points in the two strata near the surface, and in the cube
 KNOWN = 0.5  # share of the cube's points that are drawn where some frame has seen free space or a surface
-PARTS = 9  # of the points: three strata, each inside, outside, not valid
+STRATA = tuple(f"{place}_{side}" for place in ("near", "near_5cm", "cube") for side in ("inside", "outside", "unsure"))
+PARTS = len(STRATA)  # of the points: three strata, each inside, outside, not valid
 TRIES = 24  # draws for a point near the surface until it is within the cube
 
 _EDGE = 1 - 3 / 65_535  # points up to here are still strictly inside the cube when rounded

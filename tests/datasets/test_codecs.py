@@ -216,3 +216,45 @@ def test_pickles_are_data_and_never_run(codec):
 def test_object_arrays_are_not_written(codec):
     with pytest.raises(ValueError, match="Object arrays"):
         CODECS[codec].encode(np.array([Bomb()], object), {})
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(), st.integers(-(1 << 63), (1 << 63) - 1))
+def test_texts_and_class_numbers_come_back(text, number):
+    assert decoded("text", encoded("text", text), "V", ()) == text
+    found = decoded("cls", encoded("cls", np.int64(number)), "int64", ())
+    assert found.dtype == np.int64 and found.shape == () and found == number
+    assert decoded("cls", b" +7\n", "int64", ()) == 7
+
+
+@pytest.mark.parametrize("data", [b"", b"1.5", b"0x10", b"1_0", b"9" * 19, b"9" * 100_000, "\u0663".encode()])
+def test_class_numbers_that_are_none(data):
+    with pytest.raises(FormatError):
+        decoded("cls", data, "int64", ())
+
+
+def test_texts_that_are_none():
+    with pytest.raises(FormatError, match="not UTF-8"):
+        decoded("text", b"\xff", "V", ())
+    with pytest.raises(TypeError):
+        encoded("text", 3)
+    with pytest.raises(FormatError):
+        decoded("cls", b"1", "float32", ())
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "1", "CMYK"])
+def test_rgb_is_what_pillow_converts_any_picture_to(mode):
+    picture, stream = Image.fromarray(RAMP).convert(mode), io.BytesIO()
+    picture.save(stream, "JPEG" if mode in ("CMYK", "L") else "PNG")
+    expected = np.asarray(Image.open(stream).convert("RGB"))
+    assert np.array_equal(decoded("rgb", stream.getvalue(), "uint8", RAMP.shape), expected)
+    with pytest.raises(FormatError):
+        decoded("rgb", stream.getvalue(), "uint8", (48, 63, 3))
+
+
+def test_rgb_is_written_without_loss_and_opens_no_other_format():
+    assert np.array_equal(decoded("rgb", encoded("rgb", RAMP), "uint8", RAMP.shape), RAMP)
+    stream = io.BytesIO()
+    Image.fromarray(RAMP).save(stream, "TIFF")
+    with pytest.raises(FormatError):
+        decoded("rgb", stream.getvalue(), "uint8", RAMP.shape)

@@ -180,3 +180,19 @@ def test_damaged_json_of_a_field(change):
     entry = {**depth().to_json(), **change}
     with pytest.raises((TypeError, ValueError, SchemaError, FormatError)):
         Field.from_json(entry)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape", "codec"),
+    [
+        ("json", (), "cls"),
+        ("int32", (), "cls"),
+        ("int64", (1,), "cls"),
+        ("int64", (), "text"),
+        ("float32", (2, 2), "rgb"),
+    ],
+)
+def test_codecs_of_strangers_tars_hold_what_they_can(dtype, shape, codec):
+    with pytest.raises(SchemaError):
+        Field("x", dtype, shape, codec)
+    assert Field("x", "int64", (), "cls") and Field("x", "json", (), "text") and Field("x", "uint8", (2, 2, 3), "rgb")

@@ -1,0 +1,1 @@
+"""Chunks of remote tars in a folder of bounded size: fetched ahead, shared by processes."""

@@ -1,0 +1,1 @@
+"""How tars of other writers are scanned, and what their indexes are made of."""

@@ -1,0 +1,53 @@
+"""Memory of batches: taken again when nobody holds a batch any more, for fresh memory costs more than filling it."""
+
+import sys
+import threading
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+ALIGNED = 64
+SMALLEST = 1 << 15  # below, fresh memory is as cheap
+FREE = 2  # references to a buffer that nobody but the list holds: the list's, and that of the count itself
+
+
+class Buffers:
+    """Arrays for batches.
+
+    A buffer is free when no array (or tensor made of one) that looks into it is left: Python counts that. So a user may
+    keep a batch for as long as it is wanted; then another buffer is made.
+
+    Args:
+        most: free buffers that are kept, of each size.
+    """
+
+    def __init__(self, most: int = 8) -> None:
+        self._most = most
+        self._kept: dict[int, list[NDArray[np.uint8]]] = {}
+        self._lock = threading.Lock()
+
+    def array(self, shape: tuple[int, ...], dtype: np.dtype) -> NDArray[Any]:
+        """An array of any content, C order, at a multiple of 64 bytes."""
+        size = prod(shape) * dtype.itemsize
+        if size < SMALLEST:
+            return np.empty(shape, dtype)
+        base = self._take(-(-size // SMALLEST) * SMALLEST + ALIGNED)
+        start = -base.ctypes.data % ALIGNED
+        return base[start : start + size].view(dtype).reshape(shape)
+
+    def _take(self, size: int) -> NDArray[np.uint8]:
+        with self._lock:
+            kept = self._kept.setdefault(size, [])
+            for number in range(len(kept)):
+                if sys.getrefcount(kept[number]) == FREE:
+                    kept.append(kept.pop(number))
+                    return kept[-1]
+            base = np.empty(size, np.uint8)
+            kept.append(base)
+            if len(kept) > self._most:
+                del kept[0]  # whoever looks into it keeps it
+            if len(self._kept) > 4 * self._most:  # sizes that differ from batch to batch
+                self._kept = {size: kept}
+            return base

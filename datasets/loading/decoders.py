@@ -1,0 +1,91 @@
+"""Compressed fields straight into a batch's memory, by libraries that work without Python's lock."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import simplejpeg
+from imagecodecs import SpngError, spng_decode
+from numcodecs import blosc
+from numpy.typing import NDArray
+
+from ..codecs import CODECS
+from ..errors import FormatError
+
+PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+PNG_KINDS = {  # (bits a channel, colour type) of arrays that are decoded in place
+    ("uint8", ()): (8, 0), ("uint8", (3,)): (8, 2), ("uint8", (4,)): (8, 6),
+}  # fmt: skip
+
+Decode = Callable[[memoryview, NDArray[Any]], None]
+
+
+def blosc_into(data: memoryview, out: NDArray[Any]) -> None:
+    """Unpack a Blosc frame into `out` (C order).
+
+    Raises:
+        FormatError: it is damaged, or holds another number of bytes.
+    """
+    if len(data) < 16:
+        raise FormatError("Blosc frame is shorter than its header")
+    inside, whole = int.from_bytes(data[4:8], "little"), int.from_bytes(data[12:16], "little")
+    if (inside, whole) != (out.nbytes, len(data)):
+        raise FormatError(
+            f"Blosc frame of {whole} bytes with {inside} inside, its place has {len(data)} and {out.nbytes}"
+        )
+    if inside:
+        try:
+            blosc.decompress(data, out)
+        except RuntimeError as error:
+            raise FormatError(f"Blosc frame is damaged: {error}") from error
+
+
+def jpeg_into(data: memoryview, out: NDArray[np.uint8]) -> None:
+    """Decode a JPEG picture into `out` (height, width[, 3]); the pixels are those of libjpeg's own exact method.
+
+    Raises:
+        FormatError: it is damaged, or of another size.
+    """
+    try:
+        height, width, *_ = simplejpeg.decode_jpeg_header(data)
+        if (height, width) != out.shape[:2]:
+            raise FormatError(f"picture size (height, width) is {(height, width)}, the schema says {out.shape[:2]}")
+        colours = "RGB" if out.ndim == 3 else "GRAY"
+        simplejpeg.decode_jpeg(data, colours, fastdct=False, fastupsample=False, buffer=out)
+    except ValueError as error:
+        raise FormatError(f"JPEG picture is damaged: {error}") from error
+
+
+def png_into(data: memoryview, out: NDArray[Any]) -> None:
+    """Decode a PNG picture into `out` (height, width[, channels]), uint8 or uint16.
+
+    Raises:
+        FormatError: it is damaged, or of another size.
+    """
+    if bytes(data[:8]) != PNG_MAGIC or len(data) < 29:
+        raise FormatError("PNG picture has no PNG header")
+    width, height = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+    if (height, width) != out.shape[:2]:
+        raise FormatError(f"picture size (height, width) is {(height, width)}, the schema says {out.shape[:2]}")
+    kind = (out.dtype.name, out.shape[2:])
+    if (data[24], data[25]) != PNG_KINDS.get(kind):  # one or 16 bits a pixel, palettes: Pillow knows them
+        other_into("png")(data, out)
+        return
+    try:
+        spng_decode(data, out=out)  # type: ignore[arg-type]  # any buffer will do
+    except (SpngError, ValueError) as error:
+        raise FormatError(f"PNG picture is damaged: {error}") from error
+
+
+def other_into(codec: str) -> Decode:
+    """Decoding by the codec itself, and a copy."""
+
+    def decode(data: memoryview, out: NDArray[Any]) -> None:
+        out[...] = CODECS[codec].decode(data, out.dtype, out.shape)
+
+    return decode
+
+
+def decoder(codec: str) -> Decode:
+    """How a compressed codec is decoded into memory that is already there."""
+    return {"blosc": blosc_into, "jpg": jpeg_into, "png": png_into}.get(codec) or other_into(codec)

@@ -1,0 +1,77 @@
+"""How the arrays of a batch belong to its records, where some give several rows and some none.
+
+A batch's array has one row a record; or it is packed: `X.offsets` says where each record's part of `X` begins and ends.
+Behind a list of references, `R.offsets` says which rows of all arrays `R.*` belong to which record.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+OFFSETS = ".offsets"
+COMPANIONS = (".present", ".shapes", OFFSETS)
+
+
+def companion_of(name: str, arrays: dict[str, Any]) -> str | None:
+    """The name that an array tells something of: `image` for `image.present`; None where it is one of its own."""
+    for suffix in COMPANIONS:
+        if name.endswith(suffix):
+            return name.removesuffix(suffix)
+    return None
+
+
+def row_bounds(arrays: dict[str, Any], name: str, records: int) -> NDArray[np.int64] | None:
+    """(records + 1,) which rows of an array belong to each record of the batch; None where row i is record i's.
+
+    Rows of `X.offsets` stand for the lengths between them.
+    """
+    base = companion_of(name, arrays)
+    bounds: NDArray[np.int64] | None = None
+    path = (name if base is None else base).split(".")
+    above = [".".join(path[:depth]) for depth in range(1, len(path))]
+    for owner in [*above, *([name] if base is None else [])]:
+        offsets = arrays.get(owner + OFFSETS)
+        if offsets is not None:
+            bounds = offsets if bounds is None else offsets[bounds]
+    return bounds
+
+
+def merged(parts: list[tuple[list[int], dict[str, Any]]], records: int) -> dict[str, Any]:
+    """One batch of several parts' records.
+
+    Args:
+        parts: (slots, arrays): which records of the batch each part gives, and its arrays; all have the same names.
+        records: of the batch.
+
+    Returns:
+        The arrays of the batch, rows in the order of the slots.
+
+    Raises:
+        ValueError: arrays differ in dtype or shape; the arguments are the name and the two.
+    """
+    if len(parts) == 1 and parts[0][0] == list(range(records)):
+        return parts[0][1]
+    return {name: _merge(name, parts, records) for name in parts[0][1]}
+
+
+def _merge(name: str, parts: list[tuple[list[int], dict[str, Any]]], records: int) -> Any:
+    first = parts[0][1][name]
+    if isinstance(first, list):
+        values: list[Any] = [None] * records
+        for slots, arrays in parts:
+            for slot, value in zip(slots, arrays[name], strict=True):
+                values[slot] = value
+        return values
+    lengths = name.endswith(OFFSETS)
+    found: list[NDArray[Any] | None] = [None] * records
+    for slots, arrays in parts:
+        array, bounds = arrays[name], row_bounds(arrays, name, len(slots))
+        if array.dtype != first.dtype or array.shape[1:] != first.shape[1:]:
+            raise ValueError(name, f"{first.dtype} {first.shape[1:]}", f"{array.dtype} {array.shape[1:]}")
+        array = np.diff(array) if lengths else array
+        for number, slot in enumerate(slots):
+            low, high = (number, number + 1) if bounds is None else bounds[number : number + 2]
+            found[slot] = array[low:high]
+    whole = np.concatenate([piece for piece in found if piece is not None])
+    return np.concatenate([[0], np.cumsum(whole)]) if lengths else whole

@@ -1,0 +1,102 @@
+"""Batches made ahead by threads, given in order."""
+
+import atexit
+import os
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from time import perf_counter
+from typing import Generic, TypeVar
+
+from ..errors import UsageError
+
+Batch = TypeVar("Batch")
+_RUNNING: "weakref.WeakSet[Pump]" = weakref.WeakSet()
+
+
+class Pump(Generic[Batch]):
+    """Makes batches 0 to count - 1 in threads; iterate over it once, and close it.
+
+    At most `depth` batches are made or being made before they are asked for. An error of a batch is raised where the
+    batch would have come.
+
+    Args:
+        make: makes a batch; called by several threads at once.
+        count: number of batches.
+        threads: 0 makes each batch in the thread that asks for it.
+        depth: batches ahead.
+    """
+
+    def __init__(self, make: Callable[[int], Batch], count: int, threads: int, depth: int) -> None:
+        self._make, self._count, self._depth = make, count, depth
+        self._made: dict[int, Batch | BaseException] = {}
+        self._next, self._asked, self._closed = 0, 0, False
+        self._changed = threading.Condition()
+        self._pid = os.getpid()
+        self.waited = 0.0
+        names = [f"tessera-stream-{number}" for number in range(min(threads, count))]
+        self._threads = [threading.Thread(target=self._work, name=name, daemon=True) for name in names]
+        _RUNNING.add(self)
+        for thread in self._threads:
+            thread.start()
+
+    def __iter__(self) -> Iterator[Batch]:
+        """The batches, in order; `waited` grows by the seconds that this took of the caller's time."""
+        for number in range(self._count):
+            began = perf_counter()
+            batch = self._take(number) if self._threads else self._make(number)
+            self.waited += perf_counter() - began
+            if isinstance(batch, BaseException):
+                raise batch
+            yield batch
+            del batch  # or its memory would be in use while the next is waited for
+
+    def close(self) -> None:
+        """Stop the threads and wait for them; what they made is dropped."""
+        if self._pid == os.getpid():  # after a fork there are no threads, and one of them may have held the lock
+            with self._changed:
+                self._closed = True
+                self._changed.notify_all()
+            for thread in self._threads:
+                if thread is not threading.current_thread():
+                    thread.join()
+        self._made.clear()
+        _RUNNING.discard(self)
+
+    def _take(self, number: int) -> Batch | BaseException:
+        if self._pid != os.getpid():
+            raise UsageError("an iterator over a stream does not survive a fork; begin a new one in the new process")
+        with self._changed:
+            while number not in self._made:
+                if self._closed:
+                    raise UsageError("the stream was closed while it was read")
+                self._changed.wait()
+            self._asked = number + 1
+            self._changed.notify_all()
+            return self._made.pop(number)
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                while not self._closed and self._next < self._count and self._next >= self._asked + self._depth:
+                    self._changed.wait()
+                if self._closed or self._next >= self._count:
+                    return
+                number = self._next
+                self._next += 1
+            made: Batch | BaseException
+            try:
+                made = self._make(number)
+            except BaseException as error:  # whatever it is, it is raised where the batch is asked for
+                made = error
+            with self._changed:
+                self._made[number] = made
+                self._changed.notify_all()
+            del made
+
+
+@atexit.register
+def _close_all() -> None:
+    """Threads that still run while the interpreter is taken down may crash it."""
+    for pump in list(_RUNNING):
+        pump.close()

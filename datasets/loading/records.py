@@ -1,0 +1,194 @@
+"""The records of one table by number, and by key; indexes are opened when a record of theirs is wanted."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ..catalog import Catalog
+from ..entries import ShardEntry
+from ..errors import FormatError, UsageError
+from ..index import arrow_schema, check_keys, read_rows
+from ..names import unit_candidates
+from ..schema import Field, Reference, Schema
+from ..sidecar import Sidecars
+from .files import Files
+from .rows import Rows, whole_numbers
+
+MOST_BYTES = 512 << 20  # of indexes kept open, in a table
+OPENERS = 8  # indexes that are fetched at once
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is read of a table's index: its fields, the references followed or asked for, and scalar columns."""
+
+    fields: tuple[Field, ...]
+    references: tuple[Reference, ...] = ()
+    columns: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the fields."""
+        return tuple(entry.name for entry in self.fields)
+
+
+class Records:
+    """Numbers 0 to N - 1 stand for the records of one table (in one split, or all), in the order of the shards.
+
+    Args:
+        catalog: the data set's catalog.
+        files: where its bytes come from.
+        table: name of the table.
+        split: only this split, None for all.
+        wanted: what will be asked for.
+        own_keys: whether keys keep Tessera's rules, so that the unit is known from the key.
+
+    Raises:
+        SchemaError: labels that were added do not go together with the table.
+        UsageError: no such split.
+    """
+
+    def __init__(
+        self, catalog: Catalog, files: Files, table: str, split: str | None, wanted: Wanted, *, own_keys: bool = True
+    ) -> None:
+        if split is not None and split not in catalog.groups:
+            raise UsageError(f"{catalog.name}: no split {split!r} (splits: {', '.join(catalog.groups)})")
+        self.table, self.split, self.wanted, self.files = table, split, wanted, files
+        self.schema: Schema = catalog.schema(table)
+        self._own_schema, self._own_keys = catalog.tables[table], own_keys
+        self._sidecars = Sidecars(catalog, table)
+        self.shards = [s for s in catalog.shards if s.table == table and split in (None, s.split) and s.records]
+        self.starts = np.cumsum([0, *(shard.records for shard in self.shards)])
+        self.name = f"{catalog.name}, table {table}" + (f", split {split}" if split else "")
+        self._columns = self._wanted_columns()
+        self._open: OrderedDict[int, Rows] = OrderedDict()
+        self._bytes = 0
+        self._locks = [threading.Lock() for _ in range(16)]
+        self._by_unit: dict[str, list[int]] | None = None
+
+    def __len__(self) -> int:
+        """Number of records."""
+        return int(self.starts[-1])
+
+    def where(self, numbers: NDArray[np.int64]) -> list[tuple[int, int]]:
+        """(shard, row) of each record number."""
+        shards = np.searchsorted(self.starts, numbers, side="right") - 1
+        rows = numbers - self.starts[shards]
+        return list(zip(shards.tolist(), rows.tolist(), strict=True))
+
+    def rows(self, shard: int) -> Rows:
+        """Rows of one shard's index.
+
+        Raises:
+            FormatError: the index is missing, damaged, or not that of its tar.
+        """
+        rows = self._open.get(shard)
+        if rows is not None:
+            return rows
+        with self._locks[shard % len(self._locks)]:
+            if shard not in self._open:
+                self._keep(shard, self._load(self.shards[shard]))
+            return self._open[shard]
+
+    def open(self, shards: Iterable[int]) -> None:
+        """Open indexes, several at a time; one that cannot be opened is told of by `rows`."""
+        closed = [shard for shard in shards if shard not in self._open]
+        if not closed:
+            return
+
+        def one(shard: int) -> None:
+            with suppress(FormatError):
+                self.rows(shard)
+
+        with ThreadPoolExecutor(OPENERS) as pool:
+            list(pool.map(one, closed))
+
+    def find(self, key: str) -> int:
+        """Number of the record with this key; opens only the indexes of shards that hold its unit.
+
+        Raises:
+            KeyError: no record has it.
+        """
+        for shard in self._candidates(key):
+            row = self.rows(shard).find(key)
+            if row is not None:
+                return int(self.starts[shard]) + row
+        raise KeyError(key)
+
+    def sizes(self, dimension: str) -> NDArray[np.int64]:
+        """Size of a free dimension in every record, (N,) int64; reads one column of each index."""
+        name = f"dim.{dimension}"
+        parts = [self._joined(shard, ["key", name])[name] for shard in self.shards]
+        return np.concatenate([np.zeros(0, np.int64), *(whole_numbers(part.combine_chunks()) for part in parts)])
+
+    def _keep(self, shard: int, rows: Rows) -> None:
+        self._open[shard] = rows
+        self._bytes += rows.nbytes
+        while self._bytes > MOST_BYTES and len(self._open) > 1:
+            try:
+                _, old = self._open.popitem(last=False)
+            except KeyError:  # another thread was quicker
+                return
+            self._bytes -= old.nbytes
+
+    def _candidates(self, key: str) -> Iterable[int]:
+        if not self._own_keys:
+            return range(len(self.shards))
+        if self._by_unit is None:
+            found: dict[str, list[int]] = {}
+            for number, shard in enumerate(self.shards):
+                for unit in shard.units:
+                    found.setdefault(unit, []).append(number)
+            self._by_unit = found
+        return [number for unit in unit_candidates(key) for number in self._by_unit.get(unit, ())]
+
+    def _wanted_columns(self) -> list[str]:
+        fields = self.wanted.fields
+        free = {side for entry in fields for side in entry.shape if side in self.schema.free}
+        names = ["key", *(f"{entry.name}.{part}" for entry in fields for part in ("offset", "size", "crc"))]
+        names += [f"dim.{name}" for name in sorted(str(side) for side in free)]
+        names += [entry.name for entry in self.wanted.references]
+        return [*dict.fromkeys([*names, *self.wanted.columns])]
+
+    def _load(self, shard: ShardEntry) -> Rows:
+        table = self._joined(shard, self._columns)
+        homes = {entry.name: self._home(shard, entry.name) for entry in self.wanted.fields}
+        columns = [name for name in self._columns if name.startswith("dim.")]
+        return Rows(shard, table, homes, self.wanted.references, [*columns, *self.wanted.columns])
+
+    def _joined(self, shard: ShardEntry, names: Sequence[str]) -> pa.Table:
+        """Columns of a shard's index, and of what lies beside it."""
+        table = self._read(shard, self._own_schema, names)
+        return self._sidecars.join(shard, table, lambda x, schema: self._read(x, schema, names), set(names))
+
+    def _home(self, shard: ShardEntry, field: str) -> ShardEntry:
+        try:
+            return self._sidecars.home(shard, field)
+        except KeyError:  # a label that is still being added: this shard has none of it yet
+            return shard
+
+    def _read(self, shard: ShardEntry, schema: Schema, names: Sequence[str]) -> pa.Table:
+        path = self.files.index(shard)
+        known = {entry.name: entry.type for entry in arrow_schema(schema)}
+        names = [name for name in names if name in known]
+        rows = read_rows(path, names)
+        try:
+            rows.validate(full=True)
+        except pa.ArrowInvalid as error:
+            raise FormatError(f"{path}: damaged index ({error}); run `tessera verify`") from error
+        if self._own_keys:
+            check_keys(rows, path, ("key",))
+        elif not "".join(rows["key"].to_pylist()).isprintable():
+            raise FormatError(f"{path}: holds a key that is not for printing; delete it, so that it is made again")
+        if {entry.name: entry.type for entry in rows.schema} != {name: known[name] for name in names}:
+            raise FormatError(f"{path}: its columns are not those of table {self.table!r} in dataset.json")
+        if len(rows) != shard.records:
+            raise FormatError(f"{path}: {len(rows)} rows, dataset.json says {shard.records} records")
+        return rows

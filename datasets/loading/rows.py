@@ -1,0 +1,128 @@
+"""Rows of one shard's index as arrays: where each field of each record lies, and what has been checked of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ..entries import ShardEntry
+from ..errors import FormatError
+from ..members import CHECKSUM_BLOCK
+from ..schema import Reference
+
+ABSENT = -1
+
+
+@dataclass
+class Places:
+    """Where one field lies in a shard's tar, record by record.
+
+    Attributes:
+        shard: the shard whose tar holds it.
+        offset: (N,) int64 byte of the array data, `ABSENT` where a record lacks the field.
+        size: (N,) int64 bytes.
+        block: (N + 1,) int64 number of the first checksum of each record.
+        crc: (blocks,) uint32 CRC-32 of each 256 KiB.
+        checked: one byte a block, 1 once it was found right.
+    """
+
+    shard: ShardEntry
+    offset: NDArray[np.int64]
+    size: NDArray[np.int64]
+    block: NDArray[np.int64]
+    crc: NDArray[np.uint32]
+    checked: bytearray
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it takes."""
+        return self.offset.nbytes + self.size.nbytes + self.block.nbytes + self.crc.nbytes + len(self.checked)
+
+
+class Rows:
+    """What a stream needs of one shard's index.
+
+    Args:
+        shard: the shard.
+        table: its rows, sidecars' columns joined, of the columns asked for.
+        fields: names of the fields asked for, and the shard that holds each.
+        references: those that are followed, or asked for by their keys.
+        columns: names of the scalar columns asked for, free dimensions (`dim.points`) included.
+
+    Raises:
+        FormatError: offsets and sizes that no tar of this size has; the message names the index.
+    """
+
+    def __init__(
+        self,
+        shard: ShardEntry,
+        table: pa.Table,
+        fields: dict[str, ShardEntry],
+        references: Sequence[Reference],
+        columns: Sequence[str],
+    ) -> None:
+        self.shard = shard
+        self.keys = table["key"].combine_chunks()
+        self.places = {name: _places(home, table, name) for name, home in fields.items()}
+        self.references = {entry.name: table[entry.name].combine_chunks() for entry in references}
+        self.columns: dict[str, Any] = {name: table[name].combine_chunks() for name in columns}
+        self.sizes = {
+            name: whole_numbers(column)
+            for name, column in self.columns.items() if name.startswith("dim.")
+        }  # fmt: skip
+        self.targets: dict[str, dict[int, list[int]]] = {}
+        self._numbers: dict[str, int] | None = None
+        self.nbytes = sum(place.nbytes for place in self.places.values()) + self.keys.nbytes
+        self.nbytes += sum(column.nbytes for column in (*self.columns.values(), *self.references.values()))
+
+    def __len__(self) -> int:
+        """Number of records."""
+        return len(self.keys)
+
+    def find(self, key: str) -> int | None:
+        """Row of a key, None where it is not here."""
+        if self._numbers is None:
+            self._numbers = {name: row for row, name in enumerate(self.keys.to_pylist())}
+            self.nbytes += 128 * len(self._numbers)
+        return self._numbers.get(key)
+
+
+def whole_numbers(column: pa.Array, absent: int = 0) -> NDArray[np.int64]:
+    """(N,) int64 values of an Arrow array of 32-bit or 64-bit integers, `absent` where it has none.
+
+    From its buffers: Arrow's own conversions import pandas where that is installed, which takes longest of all.
+    """
+    if not len(column):
+        return np.zeros(0, np.int64)
+    valid, values = column.buffers()
+    dtype = np.dtype(f"int{column.type.bit_width}")
+    numbers = np.frombuffer(values, dtype, len(column), dtype.itemsize * column.offset).astype(np.int64, copy=False)
+    if not column.null_count:
+        return numbers
+    bits = np.unpackbits(np.frombuffer(valid, np.uint8), bitorder="little")[column.offset :][: len(column)]
+    return np.where(bits.astype(bool), numbers, absent)
+
+
+def _places(shard: ShardEntry, table: pa.Table, name: str) -> Places:
+    offset = whole_numbers(table[f"{name}.offset"].combine_chunks(), ABSENT)
+    size = whole_numbers(table[f"{name}.size"].combine_chunks(), ABSENT)
+    crc, start = _checksums(table[f"{name}.crc"].combine_chunks())
+    there = offset != ABSENT
+    blocks = np.where(there, -(-size // CHECKSUM_BLOCK), 0)
+    inside = (offset >= 0) & (size >= 0) & (size <= shard.bytes) & (offset <= shard.bytes - size)
+    if not np.array_equal(np.diff(start), blocks) or not np.array_equal(there, there & inside):
+        raise FormatError(f"{shard.index}: offsets of field {name!r} do not fit its tar; run `tessera verify`")
+    return Places(shard, offset, np.where(there, size, 0), start, crc, bytearray(len(crc)))
+
+
+def _checksums(lists: pa.ListArray) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """All checksums of a column, and where those of each row begin; a row without any is none."""
+    flat = lists.flatten()  # without what rows that are null point to
+    values = np.frombuffer(flat.buffers()[1], np.uint32, len(flat), 4 * flat.offset) if len(flat) else _NONE
+    return values, np.concatenate([[0], np.cumsum(whole_numbers(lists.value_lengths()))])
+
+
+_NONE = np.zeros(0, np.uint32)

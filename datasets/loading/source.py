@@ -1,0 +1,136 @@
+"""One stream's records as parts of batches: where its items come from, and what is done to each record."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import FormatError, StoreError
+from ..order import key_of, mix64
+from .buffers import Buffers
+from .cuts import window_counts
+from .faults import Faults
+from .meter import Meter
+from .reader import Arrays, Rows, TableReader
+from .skipped import Skipped
+from .stack import apply_to_records
+
+Transform = Callable[..., Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Windows:
+    """How sequences are cut: `window` elements at every `stride` along `dimension`."""
+
+    dimension: str
+    window: int
+    stride: int
+
+
+class Source:
+    """Items 0 to N - 1 of one stream: records, or windows of their sequences.
+
+    Args:
+        reader: reads the records.
+        seed: of all draws.
+        windows: how sequences are cut, None for whole records.
+        transforms: applied to each record, in order.
+        on_error: `raise`, or `skip` what cannot be read.
+        skipped: gets what was skipped.
+    """
+
+    def __init__(
+        self,
+        reader: TableReader,
+        seed: int,
+        windows: Windows | None,
+        transforms: Sequence[Transform],
+        on_error: str,
+        skipped: Skipped,
+    ) -> None:
+        self.reader, self.seed, self.windows = reader, seed, windows
+        self._transforms, self._on_error, self._skipped = tuple(transforms), on_error, skipped
+        self._first: NDArray[np.int64] | None = None
+        if windows is not None:
+            sizes = reader.records.sizes(windows.dimension)
+            self._first = np.concatenate([[0], np.cumsum(window_counts(sizes, windows.window, windows.stride))])
+
+    def __len__(self) -> int:
+        """Number of items."""
+        return len(self.reader.records) if self._first is None else int(self._first[-1])
+
+    def locate(self, items: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
+        """Record number of each item, and the first element of its window where there are windows."""
+        if self._first is None or self.windows is None:
+            return items, None
+        records = np.searchsorted(self._first, items, side="right") - 1
+        return records, (items - self._first[records]) * self.windows.stride
+
+    def read(
+        self, items: NDArray[np.int64], epoch: int, repeat: NDArray[np.bool_], buffers: Buffers, meter: Meter
+    ) -> Arrays:
+        """Arrays of some items, `key` and `repeat` included.
+
+        Args:
+            items: (n,) item numbers.
+            epoch: whose draws they get.
+            repeat: (n,) items that only fill the batch.
+            buffers: where large arrays come from.
+            meter: gets seconds and bytes by field.
+
+        Raises:
+            FormatError: a record cannot be read, and is not to be skipped; or none of them can.
+        """
+        items, repeat = items.copy(), repeat.copy()
+        while True:
+            faults = Faults()
+            arrays = self._attempt(items, epoch, buffers, faults, meter)
+            if not faults:
+                arrays["repeat"] = repeat
+                return arrays
+            self._replace(items, repeat, faults)
+
+    def _attempt(self, items: NDArray[np.int64], epoch: int, buffers: Buffers, faults: Faults, meter: Meter) -> Arrays:
+        numbers, starts = self.locate(items)
+        key = key_of(self.seed, "draws", epoch)
+        rows = Rows(numbers, range(len(items)), len(items), range(len(items)), items, starts)
+        fields = self.reader.read(rows, key, buffers, faults, meter)
+        if faults:
+            return {}
+        arrays: Arrays = {"key": self.reader.keys(numbers), "repeat": None}
+        if self.windows is not None and starts is not None:
+            steps = starts[:, None] + np.arange(self.windows.window)
+            sizes = self._sizes(numbers)
+            arrays |= {"window.start": starts, "window.mask": steps < sizes[:, None]}
+        if self._transforms:
+            began = perf_counter()
+            keys = mix64(key_of(self.seed, "transforms", epoch), items).tolist()
+            fields = apply_to_records(self._transforms, fields, arrays["key"], keys, buffers)
+            meter.add("transforms", perf_counter() - began)
+        return arrays | fields
+
+    def _sizes(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        assert self.windows is not None
+        records, name = self.reader.records, f"dim.{self.windows.dimension}"
+        return np.array([records.rows(shard).sizes[name].item(row) for shard, row in records.where(numbers)])
+
+    def _replace(self, items: NDArray[np.int64], repeat: NDArray[np.bool_], faults: Faults) -> None:
+        """Put readable items in the places of those that are not, flagged as repeats.
+
+        Raises:
+            FormatError: nothing may be skipped, or nothing is left.
+        """
+        first = next((x for x in faults.slots.values() if isinstance(x, StoreError)), faults.slots[min(faults.slots)])
+        if self._on_error == "raise" or isinstance(first, StoreError):  # a store that is down is no damaged record
+            raise first
+        good = [slot for slot in range(len(items)) if slot not in faults.slots]
+        for slot, error in faults.slots.items():
+            self._skipped.add(int(items[slot]), error)
+        if not good:
+            raise FormatError(f"none of the {len(items)} records of a batch can be read; the first: {first}")
+        for number, slot in enumerate(sorted(faults.slots)):
+            items[slot] = items[good[number % len(good)]]
+            repeat[slot] = True

@@ -1,0 +1,248 @@
+"""Streams: the records of a data set as batches of tensors, in a random order that can be resumed anywhere."""
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .catalog import CATALOG, Catalog
+from .errors import UsageError
+from .loading.cuts import Request, Window
+from .loading.files import Files, LocalFiles
+from .loading.loader import BatchTransform, Last, Loader
+from .loading.reader import TableReader
+from .loading.request import Asked, ask
+from .loading.source import Source, Transform, Windows
+from .loading.tensors import Batch
+from .order import Order, key_of
+
+RUN = 4096  # positions whose records are computed at once
+BLOCK_BYTES = 8 << 20  # of consecutive records in one run of the order "block"
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+
+
+class Stream(Loader):
+    """Batches of the records of one table.
+
+    Example:
+        >>> stream = Stream("out/hypersim", "frames", "train", fields=["image", "distance"])  # doctest: +SKIP
+        >>> for batch in stream:  # doctest: +SKIP
+        ...     batch["image"].shape, batch["key"]
+        (torch.Size([8, 384, 512, 3]), ['ai_001_001-cam_00-0007', ...])
+
+    Args:
+        root: folder of a data set, its URL (`s3://...`), or a folder of WebDataset tars that others wrote.
+        table: which table; may be left out where there is only one.
+        split: which split; None for all.
+        fields: fields, index columns, references (their keys), and paths over references (`subject.points`); None for
+            all fields of the table.
+        batch_size: records a batch.
+        seed: of the order and of all draws.
+        order: `global`, a permutation of all records; `block`, of runs of records, for disks and object stores that are
+            slow at random access; `sequential`.
+        last: what becomes of the last batch where it is not full: `pad` with repeats that `repeat` flags, or `drop`.
+        sample: of pools (`points`, `subject.points`), how many elements each record gives: a number, or one for each
+            stratum.
+        window: elements of each window of a sequence; None streams whole records.
+        stride: between the beginnings of windows; `window` by default.
+        along: dimension of the sequences; the only free one by default.
+        transforms: of single records, in the decoding threads (see `datasets/transforms`).
+        batch_transforms: of batches of tensors; on `device` where that is a GPU.
+        rank: this process among `world_size`; both from torch.distributed or the environment where not given.
+        world_size: number of processes that share each epoch.
+        threads: threads that read and decode; one a core by default, 0 for none.
+        prefetch: batches made ahead; one more than threads by default.
+        on_error: `raise` where a record cannot be read, or `skip` it: a flagged repeat takes its place.
+        checksums: whether each block is verified the first time that this process reads it.
+        device: where batches go.
+        pin_memory: whether batches are put into pinned memory; by default where a GPU was chosen.
+        cache_dir: folder of the cache of remote shards; one in the user's cache folder by default.
+        cache_bytes: size of that cache.
+
+    Raises:
+        UsageError: an argument that the data set does not go with; the message says what it has.
+        FormatError: no data set, or a damaged one.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        table: str | None = None,
+        split: str | None = None,
+        fields: Iterable[str] | None = None,
+        *,
+        batch_size: int = 8,
+        seed: int = 0,
+        order: Literal["global", "block", "sequential"] = "global",
+        last: Last = "pad",
+        sample: Mapping[str, Request] | None = None,
+        window: int | None = None,
+        stride: int | None = None,
+        along: str | None = None,
+        transforms: Sequence[Transform] = (),
+        batch_transforms: Sequence[BatchTransform] = (),
+        rank: int | None = None,
+        world_size: int | None = None,
+        threads: int | None = None,
+        prefetch: int | None = None,
+        on_error: Literal["raise", "skip"] = "raise",
+        checksums: bool = True,
+        device: str | torch.device | None = None,
+        pin_memory: bool | None = None,
+        cache_dir: str | Path | None = None,
+        cache_bytes: int = 64 << 30,
+    ) -> None:
+        self._arguments = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        super().__init__(
+            batch_size=batch_size, last=last, batch_transforms=batch_transforms, rank=rank, world_size=world_size,
+            threads=threads, prefetch=prefetch, device=device, pin_memory=pin_memory,
+        )  # fmt: skip
+        if on_error not in ("raise", "skip"):
+            raise UsageError(f"on_error {on_error!r}: a record that cannot be read is 'raise' or 'skip'")
+        self.root, self.seed, self.split = root, seed, split
+        self.catalog, self._files, own_keys = open_files(root, cache_dir, cache_bytes)
+        self.table = _one_table(self.catalog, table)
+        asked = ask(self.catalog, self.table, fields, sample or {})
+        windows = _windows(self.catalog, asked, window, stride, along)
+        self.reader = TableReader(self.catalog, self._files, asked, split, check=checksums, own_keys=own_keys)
+        self.source = Source(self.reader, seed, windows, transforms, on_error, self._skipped)
+        _bind(transforms, asked)
+        if not len(self.source):
+            raise UsageError(f"{self.reader.records.name}: no record to stream")
+        self.order = Order(order, len(self.source), 0, self._block()).kind
+        self._records_at = lru_cache(maxsize=8)(self._run)
+
+    def epoch_records(self) -> int:
+        """Records (or windows) of an epoch, of all ranks together."""
+        return len(self.source)
+
+    def items(self, epoch: int, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Record (or window) numbers at positions of an epoch."""
+        runs = positions // RUN
+        if runs[0] == runs[-1]:
+            return self._records_at(epoch, int(runs[0]))[positions - runs[0] * RUN]
+        found = np.empty_like(positions)
+        for run in np.unique(runs).tolist():
+            inside = runs == run
+            found[inside] = self._records_at(epoch, run)[positions[inside] - run * RUN]
+        return found
+
+    def get(self, keys: Sequence[str]) -> Batch:
+        """One batch of the records with these keys, with the draws of the epoch where the stream stands.
+
+        Raises:
+            UsageError: a key that the table does not have; or a stream of windows, which have no keys of their own.
+        """
+        if self.source.windows is not None:
+            raise UsageError("records are fetched by key from a stream without windows")
+        self._settle()
+        try:
+            numbers = np.array([self.reader.records.find(key) for key in keys], np.int64)
+        except KeyError as error:
+            raise UsageError(f"{self.reader.records.name}: no record {error.args[0]!r}") from error
+        repeat = np.zeros(len(numbers), bool)
+        batch = self._tensors.wrap(self.source.read(numbers, self._epoch, repeat, self._buffers, self._meter))
+        return self._transformed(self._tensors.place(batch))
+
+    def close(self) -> None:
+        """Stop threads and release files; iterating again opens them anew."""
+        self._stop()
+        self._files.close()
+
+    def _read(self, epoch: int, positions: NDArray[np.int64], repeat: NDArray[np.bool_]) -> dict[str, Any]:
+        return self.source.read(self.items(epoch, positions), epoch, repeat, self._buffers, self._meter)
+
+    def _ahead(self, epoch: int, positions: NDArray[np.int64]) -> None:
+        if not isinstance(self._files, LocalFiles):
+            self.reader.announce(np.unique(self.source.locate(self.items(epoch, positions))[0]), self._files)
+
+    def _run(self, epoch: int, run: int) -> NDArray[np.int64]:
+        order = Order(self.order, len(self.source), key_of(self.seed, "order", epoch), self._block())
+        return order.records(np.arange(run * RUN, min((run + 1) * RUN, len(self.source))))
+
+    def _block(self) -> int:
+        """Records of one run of the order "block"."""
+        shards = self.reader.records.shards
+        each = sum(shard.bytes for shard in shards) / max(1, len(self.source))
+        return max(1, int(BLOCK_BYTES / max(each, 1)))
+
+    def _identity(self) -> dict[str, Any]:
+        where = {"data": self.catalog.name, "table": self.table, "split": self.split}
+        order = f"{self.order} of {self._block()}" if self.order == "block" else self.order
+        return where | {"records": len(self.source), "order": order, "seed": self.seed}
+
+    def _cache_counters(self) -> dict[str, int]:
+        return self._files.counters()
+
+
+def open_files(root: str | Path, cache_dir: str | Path | None, cache_bytes: int) -> tuple[Catalog, Files, bool]:
+    """Catalog of a data set, where its bytes come from, and whether its keys keep Tessera's rules.
+
+    Raises:
+        FormatError: there is none.
+    """
+    if URL.match(str(root)):
+        from .cache import open_remote
+
+        catalog, files = open_remote(str(root), Path(cache_dir) if cache_dir else None, cache_bytes)
+        return catalog, files, True
+    folder = Path(root)
+    if not (folder / CATALOG).exists() and any(folder.glob("**/*.tar")):
+        from .foreign_index import open_foreign
+
+        found = open_foreign(folder)
+        return found.catalog, LocalFiles(found.tar_root, found.index_root), False
+    return Catalog.read(folder), LocalFiles(Path(os.path.abspath(folder))), True
+
+
+def _one_table(catalog: Catalog, table: str | None) -> str:
+    if table is None and len(catalog.tables) == 1:
+        return next(iter(catalog.tables))
+    if table not in catalog.tables:
+        wanted = "which table?" if table is None else f"no table {table!r}"
+        raise UsageError(f"{catalog.name}: {wanted} (tables: {', '.join(catalog.tables)})")
+    return table
+
+
+def _windows(
+    catalog: Catalog, asked: Asked, window: int | None, stride: int | None, along: str | None
+) -> Windows | None:
+    """How sequences are cut; the cut is noted in what is asked for."""
+    if window is None:
+        if stride is not None or along is not None:
+            raise UsageError("stride and along go with a window")
+        return None
+    schema = catalog.schema(asked.table)
+    free = {str(x.shape[0]) for x in asked.fields.values() if x.shape and x.shape[0] in schema.free}
+    dimension = along or (free.pop() if len(free) == 1 else None)
+    if dimension is None or dimension not in schema.free:
+        known = ", ".join(schema.free) or "none"
+        raise UsageError(f"window: along which dimension of table {asked.table!r}? (free ones: {known})")
+    stride = window if stride is None else stride
+    if window < 1 or stride < 1:
+        raise UsageError(f"window {window}, stride {stride}: both are at least 1")
+    if dimension in asked.cuts:
+        raise UsageError(f"dimension {dimension!r}: either a window or a sample")
+    asked.cuts[dimension] = Window(dimension, window)
+    return Windows(dimension, window, stride)
+
+
+def _bind(transforms: Sequence[Transform], asked: Asked) -> None:
+    """Tell transforms that want to know it what the stream delivers."""
+    fields = dict(_delivered(asked))
+    for transform in transforms:
+        if hasattr(transform, "bind"):
+            transform.bind(fields)
+
+
+def _delivered(asked: Asked) -> Iterable[tuple[str, Any]]:
+    for name, entry in asked.fields.items():
+        yield asked.prefix + name, entry
+    for _, child in asked.children.values():
+        yield from _delivered(child)
