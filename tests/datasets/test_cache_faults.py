@@ -352,7 +352,7 @@ from pathlib import Path
 from tessera.datasets.caching.files import CachedFiles
 from tessera.datasets.caching.parts import CacheOptions
 from tessera.datasets.errors import UsageError
-from tests.datasets.caching.data import fill
+from tests.datasets.cache_data import fill
 root, shard, data = fill(Path(sys.argv[1]), 3_000_000)
 disk = Path(sys.argv[2])
 mount = lambda options: subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", str(disk)], check=True)
