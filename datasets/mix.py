@@ -75,9 +75,11 @@ class Mix(Loader):
             raise UsageError(f"by {by!r}: a mixture is by 'record' or by 'batch'")
         self.streams = [stream for stream, _ in streams]
         super().__init__(
-            batch_size=batch_size or self.streams[0].batch_size, last=last, batch_transforms=batch_transforms,
-            rank=rank, world_size=world_size, threads=threads, prefetch=prefetch, device=device, pin_memory=pin_memory,
+            batch_size=self.streams[0].batch_size if batch_size is None else batch_size, last=last,
+            batch_transforms=batch_transforms, rank=rank, world_size=world_size, threads=threads, prefetch=prefetch,
+            device=device, pin_memory=pin_memory,
         )  # fmt: skip
+        self._optional = set[str]().union(*(stream.reader.optional() for stream in self.streams))
         self.by, self.weights = by, [weight for _, weight in streams]
         self.pattern = Pattern(self.weights, period)
         self.length = sum(stream.epoch_records() for stream in self.streams) if length is None else length
@@ -96,14 +98,18 @@ class Mix(Loader):
 
         Returns:
             `stream`, `weight` (share that was asked for), `records` drawn since the first epoch, their `share`, and
-            `epochs` of the stream that this makes. Repeats that fill last batches are not counted.
+            `epochs` of the stream that this makes. Repeats that fill last batches are not counted, nor is what
+            dropping them leaves out.
         """
-        drawn = self._drawn(self._epoch * self.epoch_records() + self._position)
-        total, asked = max(int(drawn.sum()), 1), float(sum(Fraction(weight) for weight in self.weights))
+        whole, given = self.epoch_records(), len(self) * self._together()
+        drawn = self._drawn(self._epoch * whole + self._position)
+        for end in range(whole, self._epoch * whole + 1, whole) if given < whole else ():
+            drawn -= self._drawn(end) - self._drawn(end - whole + given)  # last batches that were dropped
+        total, shares = max(int(drawn.sum()), 1), self.pattern.counts / self.pattern.period
         return [
-            {"stream": stream.reader.records.name, "weight": float(weight) / asked, "records": int(count),
+            {"stream": stream.reader.records.name, "weight": float(share), "records": int(count),
              "share": int(count) / total, "epochs": int(count) / stream.epoch_records()}
-            for stream, weight, count in zip(self.streams, self.weights, drawn, strict=True)
+            for stream, share, count in zip(self.streams, shares, drawn, strict=True)
         ]  # fmt: skip
 
     def close(self) -> None:
@@ -140,7 +146,7 @@ class Mix(Loader):
             for turn in np.unique(epochs[sources == number]).tolist():
                 slots = np.flatnonzero((sources == number) & (epochs == turn))
                 items = stream.items(turn, inside[slots])
-                arrays = stream.source.read(items, turn, repeat[slots], self._buffers, self._meter)
+                arrays = stream.source.read(items, turn, repeat[slots], self._memory(), self._meter)
                 parts.append((slots.tolist(), arrays))
         batch = self._merged(parts, len(positions), sources)
         return batch | {"source": sources}
@@ -164,14 +170,18 @@ class Mix(Loader):
     def _merged(
         self, parts: list[tuple[list[int], dict[str, Any]]], records: int, sources: NDArray[np.int64]
     ) -> dict[str, Any]:
+        for _, arrays in parts:
+            if "source" in arrays:
+                raise UsageError("mixture: batches say by 'source' which stream a record is of; rename that field")
+            for name in arrays.keys() & self._optional:
+                if f"{name}.present" not in arrays:
+                    rows = len(arrays.get(f"{name}.offsets", arrays[name])) - (f"{name}.offsets" in arrays)
+                    arrays[f"{name}.present"] = np.ones(rows, bool)
         names = [set(arrays) for _, arrays in parts]
-        for (slots, arrays), found in zip(parts, names, strict=True):
-            for name in set.union(*names) - found:
-                base = name.removesuffix(".present")
-                if base == name or base not in arrays:
-                    has = f"stream {sources[slots[0]]} gives no {name!r}"
-                    raise UsageError(f"mixture: {has}, another does; ask for the same fields, or mix by 'batch'")
-                arrays[name] = np.ones(len(arrays[base]), bool)
+        for (slots, _), found in zip(parts, names, strict=True):
+            for name in sorted(set.union(*names) - found):
+                has = f"stream {sources[slots[0]]} gives no {name!r}"
+                raise UsageError(f"mixture: {has}, another does; ask for the same fields, or mix by 'batch'")
         try:
             return merged(parts, records)
         except ValueError as error:

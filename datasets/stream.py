@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -111,8 +112,8 @@ class Stream(Loader):
         asked = ask(self.catalog, self.table, fields, sample or {})
         windows = _windows(self.catalog, asked, window, stride, along)
         self.reader = TableReader(self.catalog, self._files, asked, split, check=checksums, own_keys=own_keys)
-        self.source = Source(self.reader, seed, windows, transforms, on_error, self._skipped)
-        _bind(transforms, asked)
+        bound = _bound(transforms, asked)
+        self.source = Source(self.reader, seed, windows, bound, on_error, self._skipped)
         if not len(self.source):
             raise UsageError(f"{self.reader.records.name}: no record to stream")
         self.order = Order(order, len(self.source), 0, self._block()).kind
@@ -138,7 +139,10 @@ class Stream(Loader):
 
         Raises:
             UsageError: a key that the table does not have; or a stream of windows, which have no keys of their own.
+            FormatError: a record cannot be read; nothing stands in for one that was asked for by its key.
         """
+        if not keys:
+            raise UsageError("get: which keys?")
         if self.source.windows is not None:
             raise UsageError("records are fetched by key from a stream without windows")
         self._settle()
@@ -147,7 +151,8 @@ class Stream(Loader):
         except KeyError as error:
             raise UsageError(f"{self.reader.records.name}: no record {error.args[0]!r}") from error
         repeat = np.zeros(len(numbers), bool)
-        batch = self._tensors.wrap(self.source.read(numbers, self._epoch, repeat, self._buffers, self._meter))
+        arrays = self.source.read(numbers, self._epoch, repeat, self._memory(), self._meter, exact=True)
+        batch = self._tensors.wrap(arrays)
         return self._transformed(self._tensors.place(batch))
 
     def close(self) -> None:
@@ -156,7 +161,7 @@ class Stream(Loader):
         self._files.close()
 
     def _read(self, epoch: int, positions: NDArray[np.int64], repeat: NDArray[np.bool_]) -> dict[str, Any]:
-        return self.source.read(self.items(epoch, positions), epoch, repeat, self._buffers, self._meter)
+        return self.source.read(self.items(epoch, positions), epoch, repeat, self._memory(), self._meter)
 
     def _ahead(self, epoch: int, positions: NDArray[np.int64]) -> None:
         if not isinstance(self._files, LocalFiles):
@@ -175,7 +180,10 @@ class Stream(Loader):
     def _identity(self) -> dict[str, Any]:
         where = {"data": self.catalog.name, "table": self.table, "split": self.split}
         order = f"{self.order} of {self._block()}" if self.order == "block" else self.order
-        return where | {"records": len(self.source), "order": order, "seed": self.seed}
+        shards = key_of(*(text for shard in self.reader.records.shards for text in (shard.sha256, shard.index_sha256)))
+        where |= {"records": len(self.source), "shards": f"{shards:016x}", "order": order, "seed": self.seed}
+        cut = self.source.windows
+        return where | {"window": None if cut is None else [cut.dimension, cut.window, cut.stride]}
 
     def _cache_counters(self) -> dict[str, int]:
         return self._files.counters()
@@ -233,12 +241,15 @@ def _windows(
     return Windows(dimension, window, stride)
 
 
-def _bind(transforms: Sequence[Transform], asked: Asked) -> None:
-    """Tell transforms that want to know it what the stream delivers."""
+def _bound(transforms: Sequence[Transform], asked: Asked) -> list[Transform]:
+    """The transforms, those that want to know it told what the stream delivers; these are copies, for a list may be
+    given to several streams."""
     fields = dict(_delivered(asked))
-    for transform in transforms:
+    bound = [copy(transform) if hasattr(transform, "bind") else transform for transform in transforms]
+    for transform in bound:
         if hasattr(transform, "bind"):
             transform.bind(fields)
+    return bound
 
 
 def _delivered(asked: Asked) -> Iterable[tuple[str, Any]]:

@@ -2,14 +2,14 @@
 
 import multiprocessing
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
-
-import psutil
 
 from .processes import MemoryPeak
 
@@ -66,6 +66,7 @@ def _receive(pipe: Connection, limit: float) -> tuple[bool, Any]:
 
 
 def _inside(pipe: Connection, work: Work, arguments: tuple[Any, ...]) -> None:
+    os.setsid()  # so that whatever it starts can be ended with it
     multiprocessing.set_start_method(None, force=True)  # the loader's own workers begin as on the user's machine
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
     try:
@@ -79,16 +80,12 @@ def _inside(pipe: Connection, work: Work, arguments: tuple[Any, ...]) -> None:
 
 
 def _end(process: BaseProcess) -> None:
-    """Waits for the process, and ends what it left behind."""
-    try:
-        left = psutil.Process(process.pid).children(recursive=True)
-    except psutil.NoSuchProcess:
-        left = []
+    """Waits a moment for the process, and ends it and what it left behind."""
+    group = process.pid
+    if group is None:
+        return
     process.join(0.2)
-    for each in left:
-        try:
-            each.kill()
-        except psutil.NoSuchProcess:
-            continue
+    with suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
     process.kill()
     process.join()

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import mean
 from time import perf_counter
 from typing import Any
@@ -58,15 +59,14 @@ def rows(entry: Field, arrays: Sequence[NDArray]) -> Iterator[dict[str, Any]]:
 
     Returns:
         Field and storage; codec; KB a record and share of the plain array; best milliseconds to decode a record into
-        memory that is there, and to bring it from its storage to the field's dtype; whether it is the schema's choice
-        of codec.
+        memory that is there, and to bring it from its storage to the field's dtype; whether it is the schema's choice.
     """
     plain = mean(array.nbytes for array in arrays)
     for storage in (entry.storage, None) if entry.storage else (None,):
         stored = [np.ascontiguousarray(storage.pack(array) if storage else array) for array in arrays]
         unpack = 0.0
         if storage:
-            unpack = _best([lambda s=s: storage.unpack(s, np.dtype(entry.dtype)) for s in stored])
+            unpack = _best([partial(storage.unpack, array, np.dtype(entry.dtype)) for array in stored])
         for choice in choices(stored[0]):
             encoded = [bytes(choice.encode(array)) for array in stored]
             size = mean(map(len, encoded))
@@ -78,14 +78,22 @@ def rows(entry: Field, arrays: Sequence[NDArray]) -> Iterator[dict[str, Any]]:
                 "of plain": size / plain,
                 "decode ms": _decoding(choice.codec, encoded, stored),
                 "unpack ms": unpack,
-                "in the schema": "yes" if choice.name.split(" ")[0] == entry.codec and storage == entry.storage else "",
+                "in the schema": "yes" if choice.name == _chosen(entry) and storage == entry.storage else "",
             }
+
+
+def _chosen(entry: Field) -> str:
+    """Name of the choice that the schema has made."""
+    level, quality = entry.options.get("level", 5), entry.options.get("quality", 95)
+    png = entry.options.get("compress_level", 6)
+    names = {"blosc": f"blosc zstd {level}, byte shuffle", "jpg": f"jpg {quality} (lossy)", "png": f"png {png}"}
+    return names.get(entry.codec, "npy")
 
 
 def _decoding(codec: str, encoded: Sequence[bytes], stored: Sequence[NDArray]) -> float:
     decode = decoder(codec) if codec != "npy" else _copy
     pairs = [(memoryview(data), np.empty_like(array)) for data, array in zip(encoded, stored, strict=True)]
-    milliseconds = _best([lambda d=data, o=out: decode(d, o) for data, out in pairs])
+    milliseconds = _best([partial(decode, data, out) for data, out in pairs])
     same = all(out.tobytes() == array.tobytes() for (_, out), array in zip(pairs, stored, strict=True))  # NaN and all
     if codec != "jpg" and not same:
         raise RuntimeError(f"{codec}: what was decoded is not what was encoded")

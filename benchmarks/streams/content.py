@@ -11,7 +11,8 @@ SKIN_GRAIN = 3
 def smooth(rng: np.random.Generator, height: int, width: int, channels: int, cell: int) -> NDArray[np.float32]:
     """(height, width, channels) noise of unit strength that changes over `cell` pixels."""
     coarse = rng.standard_normal((height // cell + 2, width // cell + 2, channels)).astype(np.float32)
-    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC).reshape(height, width, channels)
+    fine = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(fine, np.float32).reshape(height, width, channels)
 
 
 def photograph(rng: np.random.Generator, height: int, width: int) -> NDArray[np.uint8]:

@@ -10,7 +10,6 @@ from .apart import apart
 from .peers import Job
 from .processes import processor_seconds
 
-
 SECONDS = 0.7  # whole epochs are timed until these have passed
 
 
@@ -62,9 +61,9 @@ def _epochs(job: Job, check: bool) -> Iterator[Any]:
     start = perf_counter()
     epoch = open_loader(job)
     batches = epoch()
-    sizes = [_size(next(batches))]
+    sizes = [_size(job, next(batches))]
     first = perf_counter() - start
-    sizes += [_size(batch) for batch in batches]
+    sizes += [_size(job, batch) for batch in batches]
     processor, start, count = processor_seconds(os.getpid()), perf_counter(), 0
     while (seconds := perf_counter() - start) < SECONDS:
         before = count
@@ -82,6 +81,6 @@ def _epochs(job: Job, check: bool) -> Iterator[Any]:
         yield compare(job, epoch())
 
 
-def _size(batch: dict[str, Any]) -> tuple[int, int]:
-    """Records and tensor bytes of a batch."""
-    return len(batch["key"]), sum(value.nbytes for value in batch.values() if hasattr(value, "nbytes"))
+def _size(job: Job, batch: dict[str, Any]) -> tuple[int, int]:
+    """Records of a batch, and bytes of its fields' tensors."""
+    return len(batch["key"]), sum(batch[item.name].nbytes for item in job.profile.items if item.dtype != "json")

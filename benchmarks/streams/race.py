@@ -31,7 +31,12 @@ CELLS = tuple(Cell(batch, threads) for batch in (8, 64) for threads in (1, 2))
 
 
 def race(
-    name: str, folder: Path, peers: Sequence[str], rounds: int, cells: Sequence[Cell] = CELLS, records: int | None = None
+    name: str,
+    folder: Path,
+    peers: Sequence[str],
+    rounds: int,
+    cells: Sequence[Cell] = CELLS,
+    records: int | None = None,
 ) -> tuple[dict[Cell, list[Row]], list[str]]:
     """Measures all loaders on a profile.
 
@@ -69,6 +74,9 @@ def race(
                     notes.append(f"{name}, {PEERS[peer].title}, {cell}: {error}")
                     continue
                 runs.setdefault((cell, peer), []).append(measured)
+                print(
+                    f"{name}, {cell}: {PEERS[peer].title}, {measured.records / measured.seconds:.0f}/s", file=sys.stderr
+                )
                 notes += [f"{name}, {PEERS[peer].title}: {measured.check}"] if check else []
             print(f"{name}: round {number + 1} of {rounds}, {cell}", file=sys.stderr)
     return {cell: list(_rows(runs, cell, ready)) for cell in cells}, notes

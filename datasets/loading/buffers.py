@@ -3,7 +3,7 @@
 import sys
 import threading
 from math import prod
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,14 @@ from numpy.typing import NDArray
 ALIGNED = 64
 SMALLEST = 1 << 15  # below, fresh memory is as cheap
 FREE = 2  # references to a buffer that nobody but the list holds: the list's, and that of the count itself
+
+
+class Memory(Protocol):
+    """Gives arrays for batches."""
+
+    def array(self, shape: tuple[int, ...], dtype: np.dtype) -> NDArray[Any]:
+        """An array of any content, C order."""
+        ...
 
 
 class Buffers:
@@ -33,17 +41,19 @@ class Buffers:
         size = prod(shape) * dtype.itemsize
         if size < SMALLEST:
             return np.empty(shape, dtype)
-        base = self._take(-(-size // SMALLEST) * SMALLEST + ALIGNED)
+        step = max(SMALLEST, 1 << max(0, size.bit_length() - 4))  # eight sizes an octave, for ragged fields
+        base = self._take(-(-size // step) * step + ALIGNED)
         start = -base.ctypes.data % ALIGNED
         return base[start : start + size].view(dtype).reshape(shape)
 
     def _take(self, size: int) -> NDArray[np.uint8]:
         with self._lock:
-            kept = self._kept.setdefault(size, [])
+            kept = self._kept[size] = self._kept.pop(size, [])  # those wanted last are the last
             for number in range(len(kept)):
                 if sys.getrefcount(kept[number]) == FREE:
                     kept.append(kept.pop(number))
                     return kept[-1]
+            self._trim()
             base = np.empty(size, np.uint8)
             kept.append(base)
             if len(kept) > self._most:
@@ -51,3 +61,15 @@ class Buffers:
             if len(self._kept) > 4 * self._most:  # sizes that differ from batch to batch
                 self._kept = {size: kept}
             return base
+
+    def _trim(self) -> None:
+        """Let free buffers go, of the sizes wanted longest ago first, until no more memory is free than in use."""
+        surplus = 0
+        for size, kept in self._kept.items():
+            used = sum(sys.getrefcount(kept[number]) > FREE for number in range(len(kept)))
+            surplus += size * (len(kept) - 2 * used)
+        for size, kept in self._kept.items():
+            for number in range(len(kept) - 1, -1, -1):
+                if surplus > 0 and sys.getrefcount(kept[number]) == FREE:
+                    del kept[number]
+                    surplus -= size

@@ -15,6 +15,8 @@ from ..errors import FormatError, UsageError
 from ..order import draw, key_of
 from ..schema import Field, Schema
 
+LONGEST_POOL = (1 << 32) - 1  # elements that `draw` tells apart
+MOST_STRATA = 4096
 Spans = list[tuple[int, int]]  # (first element, elements)
 Request = int | Mapping[str | int, int]
 
@@ -52,24 +54,39 @@ def sample_of(schema: Schema, dimension: str, request: Request, table: str) -> S
 
     Raises:
         UsageError: counts that are none, or strata that the pool does not have.
+        FormatError: the schema's field of strata is none.
     """
     bounds = schema.by_name.get(f"{dimension}_strata")
     what = f"sample of {dimension!r} in table {table!r}"
+    count, names = _strata_of(schema, bounds) if bounds is not None else (0, [])
     if not isinstance(request, Mapping):
         _check_count(request, what)
         return Sample(dimension, request, None, bounds)
     if bounds is None:
         raise UsageError(f"{what}: the pool has no strata (there is no field {dimension}_strata); give a number")
-    size = schema.dimensions[bounds.shape[0]] if isinstance(bounds.shape[0], str) else bounds.shape[0]
-    names = list(bounds.options.get("strata", ()))
-    known = [*names, *range((size or 1) - 1)]
+    known = [*names, *range(count)]
     strata = []
-    for name, count in request.items():
+    for name, wanted in request.items():
         if name not in known:
             raise UsageError(f"{what}: no stratum {name!r} (strata: {', '.join(map(str, known))})")
-        _check_count(count, f"{what}, stratum {name!r}")
-        strata.append((names.index(name) if isinstance(name, str) else name, count))
-    return Sample(dimension, sum(count for _, count in strata), tuple(strata), bounds)
+        _check_count(wanted, f"{what}, stratum {name!r}")
+        strata.append((names.index(name) if isinstance(name, str) else name, wanted))
+    return Sample(dimension, sum(wanted for _, wanted in strata), tuple(strata), bounds)
+
+
+def _strata_of(schema: Schema, bounds: Field) -> tuple[int, list[str]]:
+    """Number of strata that a field tells of, and their names.
+
+    Raises:
+        FormatError: it is no list of so many bounds.
+    """
+    names = bounds.options.get("strata", ())
+    sides = schema.shape(bounds, dict.fromkeys(schema.free, 0))
+    good = len(sides) == 1 and 2 <= sides[0] <= MOST_STRATA and bounds.dtype != "json"
+    good = good and np.dtype(bounds.dtype).kind in "iu" and isinstance(names, list | tuple)
+    if not good or len(names) >= sides[0] or not all(isinstance(name, str) for name in names):
+        raise FormatError(f"field {bounds.name!r} of the schema is no list of strata (integers, of fixed number)")
+    return sides[0] - 1, list(names)
 
 
 def _check_count(count: object, what: str) -> None:
@@ -82,7 +99,7 @@ def pool_spans(cut: Sample, sizes: NDArray[np.int64], key: int, ids: NDArray[np.
 
     Args:
         cut: the draw.
-        sizes: (n,) elements of each record's pool, at least 1.
+        sizes: (n,) elements of each record's pool, 1 to `LONGEST_POOL`.
         key: of the epoch.
         ids: (n,) numbers of the draws.
 
@@ -106,12 +123,13 @@ def strata_spans(cut: Sample, bounds: NDArray[np.int64], key: int, ids: NDArray[
     Returns:
         For each record its spans, or an error where its pool is empty or its bounds are none.
     """
-    sizes = np.diff(bounds, axis=1)
+    good = (bounds[:, 0] == 0) & (bounds[:, 1:] >= bounds[:, :-1]).all(1) & (bounds[:, -1] > 0)
+    good &= bounds[:, -1] <= LONGEST_POOL
+    sizes = np.diff(np.where(good[:, None], bounds, 0), axis=1)
     counts = _counts(cut, sizes)
     strata = np.arange(sizes.shape[1])
     draws = [draw(key_of(key, "stratum", int(s)), ids, np.maximum(sizes[:, s], 1)) for s in strata]
     starts = np.stack(draws, 1)
-    good = (sizes >= 0).all(1) & (bounds[:, 0] == 0) & (bounds[:, -1] > 0)
     found: list[Spans | FormatError] = []
     rows = zip(good.tolist(), bounds.tolist(), sizes.tolist(), counts.tolist(), starts.tolist(), strict=True)
     for fine, first, size, count, start in rows:
@@ -164,5 +182,9 @@ def window_spans(window: int, starts: Sequence[int], sizes: Sequence[int]) -> li
 
 
 def window_counts(sizes: NDArray[np.int64], window: int, stride: int) -> NDArray[np.int64]:
-    """Windows of each sequence: one at every stride, up to the first that reaches the end; none of nothing."""
-    return np.where(sizes > 0, np.maximum(-(-(sizes - window) // stride), 0) + 1, 0)
+    """Windows of each sequence: one at every stride, up to the first that reaches the end; none of nothing.
+
+    With a stride above the window, elements between windows are left out, and maybe the end.
+    """
+    enough = np.maximum(-(-(sizes - window) // stride), 0) + 1
+    return np.minimum(enough, -(-sizes // stride))

@@ -17,6 +17,8 @@ PNG_KINDS = {  # (bits a channel, colour type) of arrays that are decoded in pla
     ("uint8", ()): (8, 0), ("uint8", (3,)): (8, 2), ("uint8", (4,)): (8, 6),
 }  # fmt: skip
 
+JPEG_KINDS = {(): ("Gray",), (3,): ("RGB", "YCbCr")}  # of colour, by what follows height and width
+
 Decode = Callable[[memoryview, NDArray[Any]], None]
 
 
@@ -47,9 +49,11 @@ def jpeg_into(data: memoryview, out: NDArray[np.uint8]) -> None:
         FormatError: it is damaged, or of another size.
     """
     try:
-        height, width, *_ = simplejpeg.decode_jpeg_header(data)
+        height, width, kind, _ = simplejpeg.decode_jpeg_header(data)
         if (height, width) != out.shape[:2]:
             raise FormatError(f"picture size (height, width) is {(height, width)}, the schema says {out.shape[:2]}")
+        if kind not in JPEG_KINDS.get(out.shape[2:], ()):
+            raise FormatError(f"picture's colours are {kind}, the schema says shape {out.shape}")
         colours = "RGB" if out.ndim == 3 else "GRAY"
         simplejpeg.decode_jpeg(data, colours, fastdct=False, fastupsample=False, buffer=out)
     except ValueError as error:

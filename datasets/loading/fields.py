@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..codecs import CODECS, LARGE, MOST_INFLATION
 from ..errors import FormatError
+from ..regular import LARGEST
 from ..schema import Field, Schema
 from .checksums import read_checked, read_part
 from .cuts import Sample, Spans, Window
@@ -20,6 +21,7 @@ from .files import Files
 from .rows import ABSENT, Places, Rows
 
 RAW = ("npy", "npz")
+TENSORS = frozenset(map(np.dtype, ["?", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8"]))
 CHUNK = 1 << 16  # stored elements that are decoded at once
 
 
@@ -50,6 +52,8 @@ class FieldReader:
         self.sides = schema.shape(entry, dict.fromkeys(schema.free, 1))
         self.dtype = np.dtype("O") if entry.dtype == "json" else np.dtype(entry.dtype)
         self.listed = entry.dtype == "json"
+        if not self.listed and self.dtype not in TENSORS:
+            raise FormatError(f"field {entry.name!r} of the schema: there are no tensors of dtype {entry.dtype}")
         self._stored = self.dtype
         if entry.storage is not None:
             self._stored = entry.storage.stored(self.dtype, self.sides)[0]
@@ -62,6 +66,24 @@ class FieldReader:
             return self.sides
         sizes = {name: spot.rows.sizes[f"dim.{name}"].item(spot.row) for name in self.free}
         return self._schema.shape(self.entry, sizes)
+
+    def refused(self, spot: Spot) -> FormatError | None:
+        """Why no memory is taken for a record: its stored bytes cannot be an array of the shape that its index says."""
+        place, shape = spot.rows.places[self.entry.name], self._stored_shape(self.shape(spot))
+        size, stored = prod(shape) * self._stored.itemsize, place.size.item(spot.row)
+        try:
+            self._there(place, spot.row)
+        except FormatError as error:
+            return self._error(spot, error)
+        if size == stored or (self._decode is not None and size <= max(LARGE, MOST_INFLATION * stored)):
+            return None
+        return self._error(spot, FormatError(f"{stored} bytes are no array {shape} of {self._stored}; refused"))
+
+    def _there(self, place: Places, row: int) -> None:
+        """Read the last byte of a large field, before memory is taken for all of it: the catalog may say anything."""
+        size = place.size.item(row)
+        if size > LARGE:
+            self._files.read(place.shard, place.offset.item(row) + size - 1, memoryview(bytearray(1)))
 
     def present(self, spot: Spot) -> bool:
         """Whether the record has the field."""
@@ -197,12 +219,15 @@ class FieldReader:
 
     @staticmethod
     def _inside(first: int, count: int, size: int) -> None:
-        if first < 0 or first + count > size:
+        if first < 0 or count < 1 or first + count > size:
             raise FormatError(f"elements {first} to {first + count} are asked for, it has {size}")
 
     def _bytes(self, place: Places, row: int) -> memoryview:
         """The stored bytes of a field, in memory that the next call of this thread uses again."""
         size = place.size.item(row)
+        if size > LARGEST:
+            raise FormatError(f"{size} bytes are to be decoded at once; refused: at most {LARGEST}")
+        self._there(place, row)
         scratch = getattr(self._scratch, "data", None)
         if scratch is None or len(scratch) < size:
             scratch = self._scratch.data = memoryview(bytearray(max(2 * size, 1 << 16)))

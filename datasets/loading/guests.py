@@ -44,6 +44,11 @@ class Forward:
     def __init__(self, stream: Epochs) -> None:
         self._stream = stream
 
+    @property
+    def sampler(self) -> "Forward":
+        """Where Lightning looks for what is told."""
+        return self
+
     def set_epoch(self, epoch: int) -> None:
         """Begin with this epoch next, if it is a later one."""
         if epoch > self._stream._epoch:

@@ -1,7 +1,9 @@
 """Open files, a bounded number of them, read at any offset by any thread."""
 
+import errno
 import os
 import threading
+import weakref
 from collections import OrderedDict
 from pathlib import Path
 
@@ -10,7 +12,8 @@ try:
 except ImportError:  # not on Windows
     resource = None  # type: ignore[assignment]
 
-FEWEST, MOST = 64, 4096
+FEWEST, MOST = 4, 4096
+NO_MORE = (errno.EMFILE, errno.ENFILE)
 
 
 class Handle:
@@ -29,20 +32,23 @@ class Handle:
             os.close(self.fd)
 
 
+_ALL: list["weakref.ref[Handles]"] = []
+
+
 class Handles:
-    """The files opened last; more than a quarter of what the process may open are never kept.
+    """The files opened last; all of these together keep at most a quarter of what the process may open.
 
     Reads by `pread` share a file between threads, and with forked processes, without a position in it. Nothing is
     mapped into memory: a file that shrinks under a map kills the process.
     """
 
     def __init__(self, most: int | None = None) -> None:
-        if most is None:
-            soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0] if resource else 512
-            most = min(max(soft // 4, FEWEST), MOST)
-        self._most = most
+        soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0] if resource else 512
+        self._together = min(max(soft // 4, FEWEST), MOST)
+        self._most = self._together if most is None else most
         self._open: OrderedDict[str, Handle] = OrderedDict()
         self._lock = threading.Lock()
+        _ALL[:] = [x for x in _ALL if x() is not None] + [weakref.ref(self)]
 
     def get(self, path: str) -> Handle:
         """The file at `path`, opened where it is not.
@@ -53,12 +59,26 @@ class Handles:
         handle = self._open.get(path)
         if handle is not None:
             return handle
-        handle = Handle(path)
+        try:
+            handle = Handle(path)
+        except OSError as error:
+            if error.errno not in NO_MORE:
+                raise
+            self.close()  # others of this process took the rest; ours are opened again when they are wanted
+            handle = Handle(path)
         with self._lock:
             self._open[path] = handle
             while len(self._open) > self._most:
                 self._open.popitem(last=False)
+        everyone = [x for x in (known() for known in tuple(_ALL)) if x is not None]
+        while sum(len(x._open) for x in everyone) > self._together:
+            max(everyone, key=lambda x: len(x._open))._drop_oldest()
         return handle
+
+    def _drop_oldest(self) -> None:
+        with self._lock:
+            if self._open:
+                self._open.popitem(last=False)
 
     def drop(self, path: str) -> None:
         """Forget a file; the next `get` opens it anew."""

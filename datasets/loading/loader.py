@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch.utils.data import IterableDataset, get_worker_info
 
 from ..errors import UsageError
-from .buffers import Buffers
+from .buffers import Buffers, Memory
 from .guests import STATE_HINT, Forward, Worker
 from .meter import Meter
 from .pump import Pump
@@ -24,6 +24,8 @@ from .tensors import Batch, Tensors
 from .verdict import Diagnosis, diagnose
 
 STATE_VERSION = 1
+CONTENT = ("records", "shards")  # of an identity, what may change between two epochs
+MOST_THREADS = 16  # by default; Python's lock lets no more do useful work
 FIELDS = 16  # of one size in a batch, whose buffers are kept
 Last = Literal["pad", "drop"]
 BatchTransform = Callable[[Batch], Batch]
@@ -38,7 +40,7 @@ class Loader(IterableDataset):
         batch_transforms: applied to each batch, in order; on the device where that is a GPU.
         rank: this process among `world_size`; taken from torch.distributed or the environment where not given.
         world_size: number of processes that share the epoch.
-        threads: threads that decode; by default one a core that this process may use. 0: none.
+        threads: threads that decode; by default one a core, shared out between the ranks of a machine. 0: none.
         prefetch: batches made ahead; by default one more than threads.
         device: where batches go, None for main memory.
         pin_memory: whether batches are put into pinned memory; by default where a GPU was chosen.
@@ -69,7 +71,7 @@ class Loader(IterableDataset):
             rank_and_size(rank, world_size)
         self.batch_size, self.last = batch_size, last
         self._rank, self._world_size = rank, world_size
-        self.threads = len(os.sched_getaffinity(0)) if threads is None else threads
+        self.threads = _default_threads() if threads is None else threads
         self.prefetch = self.threads + 1 if prefetch is None else prefetch
         self._batch_transforms = tuple(batch_transforms)
         self._tensors = Tensors(device, pin_memory)
@@ -123,8 +125,8 @@ class Loader(IterableDataset):
         return self._epoch, self._position
 
     @property
-    def sampler(self) -> Forward:
-        """What Lightning tells each epoch's number."""
+    def batch_sampler(self) -> Forward:
+        """What Lightning tells each epoch's number (with `sampler` itself, it takes an object for a DataLoader)."""
         return Forward(self)
 
     def set_epoch(self, epoch: int) -> None:
@@ -149,9 +151,9 @@ class Loader(IterableDataset):
         numbers = state.get("epoch"), state.get("position")
         if not all(isinstance(number, int) and number >= 0 for number in numbers):
             raise UsageError(f"stream state: epoch and position are {numbers[0]!r} and {numbers[1]!r}, no numbers")
+        exempt = () if state["position"] else CONTENT  # a data set may grow between two epochs
         for name, value in self._identity().items():
-            grown = name == "records" and not state["position"]  # a data set may grow between two epochs
-            if state.get(name) != value and not grown:
+            if not _same(state.get(name), value, exempt) and name not in exempt:
                 raise UsageError(f"stream state: {name} was {state.get(name)!r}, this stream's is {value!r}")
         self._epoch, self._position, self._resume = state["epoch"], state["position"], True
         self._worker = Worker(*state["worker"]) if "worker" in state else None
@@ -244,6 +246,7 @@ class Loader(IterableDataset):
                 self._stand(*(self._end(epoch) if last else (epoch, behind)))
                 yield batch
                 del batch
+            self._busy += perf_counter() - back if len(mine) else 0.0  # what was done with the last one
             if not len(mine):
                 self._stand(*self._end(epoch))
         finally:
@@ -267,9 +270,15 @@ class Loader(IterableDataset):
             if number + more < len(mine):
                 self._ahead(epoch, steps.positions(mine[number + more])[0])
 
+    def _memory(self) -> Memory:
+        return self._tensors.buffers(self._buffers)
+
     def _transformed(self, batch: Batch) -> Batch:
+        began = perf_counter()
         for transform in self._batch_transforms:
             batch = transform(batch)
+        if self._batch_transforms:
+            self._meter.add("batch_transforms", perf_counter() - began)
         return batch
 
     def _stop(self) -> None:
@@ -304,6 +313,22 @@ class Loader(IterableDataset):
         self.__init__(**self._arguments)  # type: ignore[misc]
         self._inherited, self._jumps = inherited, jumps
         self._epoch, self._position, self._resume, self._worker = place
+
+
+def _default_threads() -> int:
+    """One a core, shared out between the ranks of this machine."""
+    cores = len(os.sched_getaffinity(0)) // max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    return min(max(cores, 1), MOST_THREADS)
+
+
+def _same(old: Any, new: Any, exempt: tuple[str, ...]) -> bool:
+    """Whether two identities are the same, but for what is exempt."""
+    if isinstance(old, list) and isinstance(new, list):
+        return len(old) == len(new) and all(_same(a, b, exempt) for a, b in zip(old, new, strict=True))
+    if isinstance(old, dict) and isinstance(new, dict):
+        names = {*old, *new}.difference(exempt)
+        return all(_same(old.get(name), new.get(name), exempt) for name in names)
+    return bool(old == new)
 
 
 def _remade(

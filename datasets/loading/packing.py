@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+LIST = "a list"
 OFFSETS = ".offsets"
 COMPANIONS = (".present", ".shapes", OFFSETS)
 
@@ -24,17 +25,29 @@ def companion_of(name: str, arrays: dict[str, Any]) -> str | None:
 def row_bounds(arrays: dict[str, Any], name: str, records: int) -> NDArray[np.int64] | None:
     """(records + 1,) which rows of an array belong to each record of the batch; None where row i is record i's.
 
-    Rows of `X.offsets` stand for the lengths between them.
+    Rows of `X.offsets` stand for the lengths between them. Of a list, such as the keys of a list of references, each
+    row is one value.
     """
     base = companion_of(name, arrays)
     bounds: NDArray[np.int64] | None = None
-    path = (name if base is None else base).split(".")
-    above = [".".join(path[:depth]) for depth in range(1, len(path))]
-    for owner in [*above, *([name] if base is None else [])]:
+    above = _above(name if base is None else base)
+    itself = [name] if base is None and not isinstance(arrays[name], list) else []
+    for owner in [*above, *itself]:
         offsets = arrays.get(owner + OFFSETS)
         if offsets is not None:
             bounds = offsets if bounds is None else offsets[bounds]
     return bounds
+
+
+def behind_list(arrays: dict[str, Any], name: str) -> bool:
+    """Whether a field is one of the records that a list of references names."""
+    return any(owner + OFFSETS in arrays for owner in _above(name))
+
+
+def _above(name: str) -> list[str]:
+    """The references that a path goes over."""
+    path = name.split(".")
+    return [".".join(path[:depth]) for depth in range(1, len(path))]
 
 
 def merged(parts: list[tuple[list[int], dict[str, Any]]], records: int) -> dict[str, Any]:
@@ -56,22 +69,23 @@ def merged(parts: list[tuple[list[int], dict[str, Any]]], records: int) -> dict[
 
 
 def _merge(name: str, parts: list[tuple[list[int], dict[str, Any]]], records: int) -> Any:
-    first = parts[0][1][name]
-    if isinstance(first, list):
-        values: list[Any] = [None] * records
-        for slots, arrays in parts:
-            for slot, value in zip(slots, arrays[name], strict=True):
-                values[slot] = value
-        return values
+    first = _kind(parts[0][1][name])
     lengths = name.endswith(OFFSETS)
-    found: list[NDArray[Any] | None] = [None] * records
+    found: list[Any] = [()] * records
     for slots, arrays in parts:
         array, bounds = arrays[name], row_bounds(arrays, name, len(slots))
-        if array.dtype != first.dtype or array.shape[1:] != first.shape[1:]:
-            raise ValueError(name, f"{first.dtype} {first.shape[1:]}", f"{array.dtype} {array.shape[1:]}")
+        if _kind(array) != first:
+            raise ValueError(name, first, _kind(array))
         array = np.diff(array) if lengths else array
         for number, slot in enumerate(slots):
             low, high = (number, number + 1) if bounds is None else bounds[number : number + 2]
             found[slot] = array[low:high]
-    whole = np.concatenate([piece for piece in found if piece is not None])
+    if first == LIST:
+        return [value for piece in found for value in piece]
+    whole = np.concatenate(found)
     return np.concatenate([[0], np.cumsum(whole)]) if lengths else whole
+
+
+def _kind(array: Any) -> str:
+    """What rows must have in common to stand behind each other."""
+    return LIST if isinstance(array, list) else f"{array.dtype} {array.shape[1:]}"

@@ -44,6 +44,8 @@ class Pump(Generic[Batch]):
         """The batches, in order; `waited` grows by the seconds that this took of the caller's time."""
         for number in range(self._count):
             began = perf_counter()
+            if self._closed:
+                raise UsageError("the stream was closed while it was read")
             batch = self._take(number) if self._threads else self._make(number)
             self.waited += perf_counter() - began
             if isinstance(batch, BaseException):
@@ -57,9 +59,9 @@ class Pump(Generic[Batch]):
             with self._changed:
                 self._closed = True
                 self._changed.notify_all()
-            for thread in self._threads:
-                if thread is not threading.current_thread():
-                    thread.join()
+            own = threading.current_thread() in self._threads  # it found a dropped iterator while collecting garbage
+            for thread in [] if own else self._threads:
+                thread.join()
         self._made.clear()
         _RUNNING.discard(self)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from time import perf_counter
 from typing import Any
 
@@ -9,13 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..catalog import Catalog
+from ..codecs import LARGE
 from ..entries import ShardEntry
 from ..errors import FormatError
 from ..order import key_of, mix64
+from ..regular import LARGEST
 from ..schema import Reference
-from .buffers import Buffers
+from .buffers import Memory
 from .columns import column_values
-from .cuts import Sample, Spans, Window, pool_spans, strata_spans, window_spans
+from .cuts import LONGEST_POOL, Sample, Spans, Window, pool_spans, strata_spans, window_spans
 from .faults import Faults
 from .fields import FieldReader, Spot
 from .files import Files
@@ -85,7 +88,7 @@ class TableReader:
             for x, child in asked.children.values()
         ]
 
-    def read(self, rows: Rows, key: int, buffers: Buffers, faults: Faults, meter: Meter) -> Arrays:
+    def read(self, rows: Rows, key: int, buffers: Memory, faults: Faults, meter: Meter) -> Arrays:
         """Arrays of the records; with faults, what they hold is of no use.
 
         Args:
@@ -149,6 +152,11 @@ class TableReader:
             if behind[reference.name]:
                 child.announce(np.unique(np.array(behind[reference.name], np.int64)), files)
 
+    def optional(self) -> set[str]:
+        """Names of the fields that come with `.present`."""
+        own = {self.asked.prefix + x.entry.name for x in self._fields if x.entry.optional or self._nullable}
+        return own.union(*(child.optional() for _, child in self._children))
+
     def keys(self, numbers: NDArray[np.int64]) -> list[str]:
         """Keys of records."""
         return [self.records.rows(shard).keys[row].as_py() for shard, row in self.records.where(numbers)]
@@ -174,20 +182,22 @@ class TableReader:
             return list(window_spans(cut.count, rows.starts.tolist(), sizes))
         draws = key_of(key, self.asked.prefix + cut.dimension)
         if cut.bounds is None:
-            spans = pool_spans(cut, np.maximum(sizes, 1), draws, rows.ids)
+            spans = pool_spans(cut, np.clip(np.array(sizes, np.int64), 1, LONGEST_POOL), draws, rows.ids)
             return [piece if size else None for piece, size in zip(spans, sizes, strict=True)]
         return self._strata(cut, spots, rows, draws, faults)
 
     def _strata(self, cut: Sample, spots: Sequence[Spot], rows: Rows, key: int, faults: Faults) -> list[Spans | None]:
         reader = self._bounds[cut.dimension]
         there = [number for number, spot in enumerate(spots) if reader.present(spot)]
-        bounds = np.zeros((len(there), *reader.shape(spots[there[0]])) if there else (0, 1), reader.dtype)
+        found: list[Spans | None] = [None] * len(spots)
+        if not there:
+            return found
+        bounds = np.zeros((len(there), *reader.shape(spots[there[0]])), reader.dtype)
         flat, width = bounds.reshape(-1), bounds.shape[-1]
         reader.fill([spots[i] for i in there], flat, [i * width for i in range(len(there))], None, faults)
-        found: list[Spans | None] = [None] * len(spots)
         for number, piece in zip(there, strata_spans(cut, bounds.astype(np.int64), key, rows.ids[there]), strict=True):
             if isinstance(piece, FormatError):
-                faults.add(spots[number].slot, piece)
+                faults.add(spots[number].slot, FormatError(f"{_where(spots[number])}: {piece}"))
             else:
                 found[number] = piece
         return found
@@ -198,7 +208,7 @@ class TableReader:
         spots: Sequence[Spot],
         rows: Rows,
         spans: dict[str, list[Spans | None]],
-        buffers: Buffers,
+        buffers: Memory,
         faults: Faults,
         out: Arrays,
     ) -> int:
@@ -210,20 +220,26 @@ class TableReader:
             present[[at[i] for i in there]] = True
             out[f"{name}.present"] = present
         elif len(there) < len(spots):
-            missing = next(spot for i, spot in enumerate(spots) if i not in set(there))
-            key = missing.rows.keys[missing.row].as_py()
-            faults.add(missing.slot, FormatError(f"{missing.rows.shard.tar}, record {key} lacks field {name}"))
+            for spot in (spot for spot in spots if not field.present(spot)):
+                faults.add(spot.slot, FormatError(f"{_where(spot)} lacks field {name}"))
             return 0
         if field.listed:
             out[name] = [None] * rows.total
             for place, value in zip(at, field.values(spots, faults), strict=True):
                 out[name][place] = value
-            return 0
+            return sum(spots[i].rows.places[field.entry.name].size.item(spots[i].row) for i in there)
         cut = spans.get(field.cut.dimension) if field.cut else None
+        empty = [i for i in there if cut is not None and cut[i] is None]
+        if empty:
+            for spot in (spots[i] for i in empty):
+                faults.add(spot.slot, FormatError(f"{_where(spot)}: its pool {name!r} is empty"))
+            return 0
         chosen = [spots[i] for i in there]
-        pieces = [cut[i] or [] for i in there] if cut else None
+        if self._refused(field, chosen, rows.total, faults):
+            return 0
+        pieces = None if cut is None else [cut[i] or [] for i in there]
         places = [at[i] for i in there]
-        if field.free and not (cut and len(field.free) == 1):
+        if field.free and (cut is None or field.free != field.entry.shape[:1]):
             return self._packed(field, name, chosen, places, rows.total, pieces, (buffers, faults), out)
         shape = (field.cut.count, *field.sides[1:]) if field.cut else field.sides
         array = buffers.array((rows.total, *shape), field.dtype)
@@ -236,6 +252,20 @@ class TableReader:
             _extend(array, places, [piece[0][1] for piece in pieces])
         return size
 
+    def _refused(self, field: FieldReader, spots: Sequence[Spot], total: int, faults: Faults) -> bool:
+        """Whether there are records whose shape is that of no such bytes: an index may say anything."""
+        size = total * prod(field.sides) * field.dtype.itemsize
+        if not field.free and size <= LARGE:  # seen when they are read
+            return False
+        found = [(spot.slot, error) for spot in spots if (error := field.refused(spot)) is not None]
+        for slot, error in found:
+            faults.add(slot, error)
+        if not spots and total and size // total > LARGEST:
+            raise FormatError(
+                f"{self.records.name}: field {field.entry.name} of {size // total} bytes, nowhere; refused"
+            )
+        return bool(found)
+
     @staticmethod
     def _packed(
         field: FieldReader,
@@ -244,7 +274,7 @@ class TableReader:
         places: Sequence[int],
         total: int,
         pieces: Sequence[Spans] | None,
-        tools: tuple[Buffers, Faults],
+        tools: tuple[Memory, Faults],
         out: Arrays,
     ) -> int:
         """A field whose size differs from record to record: values one behind the other, and offsets."""
@@ -271,7 +301,7 @@ class TableReader:
         spots: Sequence[Spot],
         rows: Rows,
         key: int,
-        tools: tuple[Buffers, Faults, Meter],
+        tools: tuple[Memory, Faults, Meter],
         out: Arrays,
     ) -> None:
         """The records that a reference names, by way of their table's own reader."""
@@ -315,6 +345,11 @@ class TableReader:
                 faults.add(spot.slot, error)
                 return []
         return known[spot.row]
+
+
+def _where(spot: Spot) -> str:
+    """Shard and key of a record, for messages."""
+    return f"{spot.rows.shard.tar}, record {spot.rows.keys[spot.row].as_py()}"
 
 
 def _extend(array: NDArray[Any], places: Sequence[int], lengths: Sequence[int]) -> None:

@@ -19,7 +19,7 @@ from ..names import unit_candidates
 from ..schema import Field, Reference, Schema
 from ..sidecar import Sidecars
 from .files import Files
-from .rows import Rows, whole_numbers
+from .rows import Rows, check_sizes, whole_numbers
 
 MOST_BYTES = 512 << 20  # of indexes kept open, in a table
 OPENERS = 8  # indexes that are fetched at once
@@ -93,9 +93,11 @@ class Records:
         if rows is not None:
             return rows
         with self._locks[shard % len(self._locks)]:
-            if shard not in self._open:
-                self._keep(shard, self._load(self.shards[shard]))
-            return self._open[shard]
+            rows = self._open.get(shard)
+            if rows is None:
+                rows = self._load(self.shards[shard])
+                self._keep(shard, rows)
+            return rows  # not what is kept by now: other threads may have dropped it
 
     def open(self, shards: Iterable[int]) -> None:
         """Open indexes, several at a time; one that cannot be opened is told of by `rows`."""
@@ -125,8 +127,11 @@ class Records:
     def sizes(self, dimension: str) -> NDArray[np.int64]:
         """Size of a free dimension in every record, (N,) int64; reads one column of each index."""
         name = f"dim.{dimension}"
-        parts = [self._joined(shard, ["key", name])[name] for shard in self.shards]
-        return np.concatenate([np.zeros(0, np.int64), *(whole_numbers(part.combine_chunks()) for part in parts)])
+        parts = [np.zeros(0, np.int64)]
+        for shard in self.shards:
+            parts.append(whole_numbers(self._joined(shard, ["key", name])[name].combine_chunks()))
+            check_sizes(shard, name, parts[-1])
+        return np.concatenate(parts)
 
     def _keep(self, shard: int, rows: Rows) -> None:
         self._open[shard] = rows

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ..codecs import LARGE, MOST_INFLATION
 from ..entries import ShardEntry
 from ..errors import FormatError
 from ..members import CHECKSUM_BLOCK
@@ -73,6 +74,8 @@ class Rows:
             name: whole_numbers(column)
             for name, column in self.columns.items() if name.startswith("dim.")
         }  # fmt: skip
+        for name, values in self.sizes.items():
+            check_sizes(shard, name, values)
         self.targets: dict[str, dict[int, list[int]]] = {}
         self._numbers: dict[str, int] | None = None
         self.nbytes = sum(place.nbytes for place in self.places.values()) + self.keys.nbytes
@@ -104,6 +107,16 @@ def whole_numbers(column: pa.Array, absent: int = 0) -> NDArray[np.int64]:
         return numbers
     bits = np.unpackbits(np.frombuffer(valid, np.uint8), bitorder="little")[column.offset :][: len(column)]
     return np.where(bits.astype(bool), numbers, absent)
+
+
+def check_sizes(shard: ShardEntry, name: str, sizes: NDArray[np.int64]) -> None:
+    """Refuse sizes of a free dimension that no array in a tar of this size has.
+
+    Raises:
+        FormatError: with the index.
+    """
+    if len(sizes) and not 0 <= sizes.min() <= sizes.max() <= max(LARGE, MOST_INFLATION * shard.bytes):
+        raise FormatError(f"{shard.index}: {name} of a record is none; run `tessera verify`")
 
 
 def _places(shard: ShardEntry, table: pa.Table, name: str) -> Places:

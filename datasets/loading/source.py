@@ -1,7 +1,9 @@
 """One stream's records as parts of batches: where its items come from, and what is done to each record."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from math import gcd
 from time import perf_counter
 from typing import Any
 
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import FormatError, StoreError
 from ..order import key_of, mix64
-from .buffers import Buffers
+from .buffers import Memory
 from .cuts import window_counts
 from .faults import Faults
 from .meter import Meter
@@ -18,6 +20,7 @@ from .reader import Arrays, Rows, TableReader
 from .skipped import Skipped
 from .stack import apply_to_records
 
+MOST_TRIED = 1000  # records, in place of a batch of which none can be read
 Transform = Callable[..., Mapping[str, Any]]
 
 
@@ -70,7 +73,14 @@ class Source:
         return records, (items - self._first[records]) * self.windows.stride
 
     def read(
-        self, items: NDArray[np.int64], epoch: int, repeat: NDArray[np.bool_], buffers: Buffers, meter: Meter
+        self,
+        items: NDArray[np.int64],
+        epoch: int,
+        repeat: NDArray[np.bool_],
+        buffers: Memory,
+        meter: Meter,
+        *,
+        exact: bool = False,
     ) -> Arrays:
         """Arrays of some items, `key` and `repeat` included.
 
@@ -80,10 +90,12 @@ class Source:
             repeat: (n,) items that only fill the batch.
             buffers: where large arrays come from.
             meter: gets seconds and bytes by field.
+            exact: nothing may stand in for what cannot be read.
 
         Raises:
             FormatError: a record cannot be read, and is not to be skipped; or none of them can.
         """
+        others = self._others(int(items[0]))
         items, repeat = items.copy(), repeat.copy()
         while True:
             faults = Faults()
@@ -91,9 +103,11 @@ class Source:
             if not faults:
                 arrays["repeat"] = repeat
                 return arrays
-            self._replace(items, repeat, faults)
+            if exact:
+                raise faults.slots[min(faults.slots)]
+            self._replace(items, repeat, faults, others)
 
-    def _attempt(self, items: NDArray[np.int64], epoch: int, buffers: Buffers, faults: Faults, meter: Meter) -> Arrays:
+    def _attempt(self, items: NDArray[np.int64], epoch: int, buffers: Memory, faults: Faults, meter: Meter) -> Arrays:
         numbers, starts = self.locate(items)
         key = key_of(self.seed, "draws", epoch)
         rows = Rows(numbers, range(len(items)), len(items), range(len(items)), items, starts)
@@ -117,8 +131,18 @@ class Source:
         records, name = self.reader.records, f"dim.{self.windows.dimension}"
         return np.array([records.rows(shard).sizes[name].item(row) for shard, row in records.where(numbers)])
 
-    def _replace(self, items: NDArray[np.int64], repeat: NDArray[np.bool_], faults: Faults) -> None:
+    def _others(self, item: int) -> Iterator[int]:
+        """Items far from one and from each other (a whole shard may be bad), all others where those are not many."""
+        count = len(self)
+        step = next(step for step in range(max(1, round(count * (5**0.5 - 1) / 2)), count + 2) if gcd(step, count) == 1)
+        return ((item + step * number) % count for number in range(1, min(count, MOST_TRIED)))
+
+    def _replace(
+        self, items: NDArray[np.int64], repeat: NDArray[np.bool_], faults: Faults, others: Iterator[int]
+    ) -> None:
         """Put readable items in the places of those that are not, flagged as repeats.
+
+        They are of the batch itself; where nothing of it can be read, those of `others` are tried.
 
         Raises:
             FormatError: nothing may be skipped, or nothing is left.
@@ -129,8 +153,8 @@ class Source:
         good = [slot for slot in range(len(items)) if slot not in faults.slots]
         for slot, error in faults.slots.items():
             self._skipped.add(int(items[slot]), error)
-        if not good:
-            raise FormatError(f"none of the {len(items)} records of a batch can be read; the first: {first}")
-        for number, slot in enumerate(sorted(faults.slots)):
-            items[slot] = items[good[number % len(good)]]
-            repeat[slot] = True
+        bad = sorted(faults.slots)
+        fill = items[good] if good else np.fromiter(islice(others, len(bad)), np.int64)
+        if not len(fill):
+            raise FormatError(f"none of the records that were tried can be read; one of them: {first}")
+        items[bad], repeat[bad] = np.resize(fill, len(bad)), True

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SchemaError
-from .buffers import Buffers
-from .packing import COMPANIONS, OFFSETS, companion_of, row_bounds
+from .buffers import Memory
+from .packing import COMPANIONS, OFFSETS, behind_list, companion_of, row_bounds
 
 Arrays = dict[str, Any]
 Records = Sequence[Mapping[str, Any]]
@@ -19,7 +19,7 @@ def apply_to_records(
     arrays: Arrays,
     names: Sequence[str],
     keys: Sequence[int],
-    buffers: Buffers,
+    buffers: Memory,
 ) -> Arrays:
     """Apply transforms to each record of a batch.
 
@@ -31,6 +31,8 @@ def apply_to_records(
         keys: (n,) seeds of the records' generators, 64 bits each.
         buffers: where large arrays come from.
 
+    Fields that a transform gives one shape (its attribute `fixed` names them) are not packed any more.
+
     Returns:
         Arrays of the batch, those that were not replaced as they are.
 
@@ -39,20 +41,27 @@ def apply_to_records(
     """
     before = _records(arrays, len(names))
     made = [_transformed(transforms, *each) for each in zip(before, names, keys, strict=True)]
-    out = {name: value for name, value in arrays.items() if companion_of(name, arrays) not in (None, *arrays)}
-    for field in dict.fromkeys(field for record in made for field in record):
-        if field in arrays and all(new.get(field) is old.get(field) for new, old in zip(made, before, strict=True)):
-            out |= {x: arrays[x] for x in (field, *(field + suffix for suffix in COMPANIONS)) if x in arrays}
-            continue
-        bounds = row_bounds(arrays, field, len(names)) if field in arrays else None
-        own, flat = field + OFFSETS in arrays, f"{field}.shapes" in arrays
-        out |= _stacked(field, made, names, "flat" if flat else "rows" if bounds is not None else "", buffers)
-        if bounds is not None and not own:  # the rows of a list of references
-            _same_rows(field, made, bounds, names)
-            del out[field + OFFSETS]
-        if f"{field}.present" in arrays:  # an optional field, whether or not a record of this batch lacks it
-            out.setdefault(f"{field}.present", arrays[f"{field}.present"])
+    fixed = {name for transform in transforms for name in getattr(transform, "fixed", ())}
+    out = {name: arrays[name] for name in arrays if _of_list(name, arrays)}
+    lacked = [name for name in arrays if companion_of(name, arrays) is None and not any(name in x for x in before)]
+    for field in dict.fromkeys([*(field for record in made for field in record), *lacked]):
+        kept = {x: arrays[x] for x in (field, *(field + suffix for suffix in COMPANIONS)) if x in arrays}
+        if field in fixed and f"{field}.shapes" in kept:  # pictures of any size, cropped to one
+            kept = {f"{field}.present": kept[f"{field}.present"]} if f"{field}.present" in kept else {}
+            out |= _stacked(field, made, names, kept, buffers)
+        elif field in arrays and all(new.get(field) is old.get(field) for new, old in zip(made, before, strict=True)):
+            out |= kept
+        elif field in arrays and behind_list(arrays, field):
+            out |= kept | {field: _same_rows(field, made, before, names)}
+        else:
+            out |= _stacked(field, made, names, kept, buffers)
     return out
+
+
+def _of_list(name: str, arrays: Arrays) -> bool:
+    """Whether an array says which rows of a list of references belong to which record; that stays as it is."""
+    base = companion_of(name, arrays)
+    return base is not None and (base not in arrays or (name.endswith(OFFSETS) and isinstance(arrays[base], list)))
 
 
 def _records(arrays: Arrays, count: int) -> list[Arrays]:
@@ -63,12 +72,13 @@ def _records(arrays: Arrays, count: int) -> list[Arrays]:
             continue
         bounds = row_bounds(arrays, name, count)
         present, shapes = arrays.get(f"{name}.present"), arrays.get(f"{name}.shapes")
+        if behind_list(arrays, name):  # rows of all its records, and those tell of themselves
+            present = shapes = None
         for number, record in enumerate(records):
-            if bounds is not None:
-                value = array[bounds[number] : bounds[number + 1]]
-                record[name] = value if shapes is None else value.reshape(shapes[number])
-            elif present is None or present[number]:
-                record[name] = array[number]
+            if present is not None and not present[number]:
+                continue
+            value = array[number] if bounds is None else array[bounds[number] : bounds[number + 1]]
+            record[name] = value if shapes is None else value.reshape(shapes[number])
     return records
 
 
@@ -90,63 +100,49 @@ def _transformed(
     return made
 
 
-def _stacked(field: str, made: Records, names: Sequence[str], packing: str, buffers: Buffers) -> Arrays:
-    """One field of all records, in one array.
-
-    `packing` says how it was before the transforms: "" one shape for all records, "rows" packed along its first axis,
-    "flat" packed as a whole; the latter becomes one array where all shapes are the same now.
-    """
-    values = [record.get(field) for record in made]
-    found = [(number, value) for number, value in enumerate(values) if value is not None]
-    first = found[0][1]
-    if not isinstance(first, np.ndarray | np.generic):
-        return {field: values}
-    if packing == "flat" and len({value.shape for _, value in found}) == 1:
-        packing = ""
-    _check_shapes(field, found, names, packing)
+def _stacked(field: str, made: Records, names: Sequence[str], kept: Arrays, buffers: Memory) -> Arrays:
+    """One field of all records, in one array; packed where the batch's own was."""
+    values: list[Any] = [record.get(field) for record in made]
+    there = [number for number, value in enumerate(values) if value is not None]
     out: Arrays = {}
-    if len(found) < len(values):
-        present = np.zeros(len(values), bool)
-        present[[number for number, _ in found]] = True
-        out[f"{field}.present"] = present
-    if packing:
-        flat = packing == "flat"
-        nothing = np.zeros(0 if flat else (0, *first.shape[1:]), first.dtype)
-        pieces = [nothing if x is None else x.reshape(-1) if flat else x for x in values]
-        if flat:
-            shapes = [(0,) * first.ndim if x is None else x.shape for x in values]
-            out[f"{field}.shapes"] = np.array(shapes, np.int64)
-        return out | {field: np.concatenate(pieces), field + OFFSETS: np.cumsum([0, *map(len, pieces)])}
+    if len(there) < len(values) or f"{field}.present" in kept:
+        out[f"{field}.present"] = np.array([value is not None for value in values])
+    if not any(isinstance(values[number], np.ndarray | np.generic) for number in there):
+        return {field: values} | (out if f"{field}.present" in kept else {})
+    first = values[there[0]]
+    packed, free = field + OFFSETS in kept and first.ndim > 0, f"{field}.shapes" in kept
+    for number in there:
+        value = values[number]
+        same = value.ndim == first.ndim and (free or value.shape[packed:] == first.shape[packed:])
+        if not same or value.dtype != first.dtype:
+            ours, theirs = f"{value.dtype} {value.shape}", f"{first.dtype} {first.shape}"
+            other = f"{names[number]!r} has {ours}, record {names[there[0]]!r} has {theirs}"
+            raise SchemaError(f"transforms: {field!r} of record {other}; one batch needs one shape")
+    if packed:
+        return out | _packed(field, values, first, free=free)
     array = buffers.array((len(values), *first.shape), first.dtype)
     for number, value in enumerate(values):
         array[number] = 0 if value is None else value
     return out | {field: array}
 
 
-def _check_shapes(field: str, found: Sequence[tuple[int, Any]], names: Sequence[str], packing: str) -> None:
-    """Refuse arrays that do not go into one batch.
+def _packed(field: str, values: Sequence[Any], first: NDArray[Any], *, free: bool) -> Arrays:
+    """Values of different sizes one behind the other; those of several free dimensions flat, with their shapes."""
+    none = np.zeros((0,) * first.ndim if free else (0, *first.shape[1:]), first.dtype)
+    pieces = [none if value is None else value for value in values]
+    out: Arrays = {f"{field}.shapes": np.array([piece.shape for piece in pieces], np.int64)} if free else {}
+    pieces = [piece.reshape(-1) for piece in pieces] if free else pieces
+    return out | {field: np.concatenate(pieces), field + OFFSETS: np.cumsum([0, *map(len, pieces)])}
+
+
+def _same_rows(field: str, made: Records, before: Records, names: Sequence[str]) -> Any:
+    """Rows of a list of references, whose number stays.
 
     Raises:
-        SchemaError: with two records and what they have.
+        SchemaError: a transform changes how many there are; with the field and the record.
     """
-    at, first = found[0]
-    for number, value in found:
-        fits = {
-            "": value.shape == first.shape, "rows": value.shape[1:] == first.shape[1:],
-            "flat": value.ndim == first.ndim,
-        }  # fmt: skip
-        if not fits[packing] or value.dtype != first.dtype:
-            ours, theirs = f"{value.dtype} {value.shape}", f"{first.dtype} {first.shape}"
-            other = f"{names[number]!r} has {ours}, record {names[at]!r} has {theirs}"
-            raise SchemaError(f"transforms: {field!r} of record {other}; one batch needs one shape")
-
-
-def _same_rows(field: str, made: Records, bounds: NDArray[np.int64], names: Sequence[str]) -> None:
-    """Refuse a transform that changes how many rows a list of references gives.
-
-    Raises:
-        SchemaError: with the field and the record.
-    """
-    for record, rows, name in zip(made, np.diff(bounds), names, strict=True):
-        if len(record.get(field, ())) != rows:
+    values = [record.get(field, ()) for record in made]
+    for value, old, name in zip(values, before, names, strict=True):
+        if len(value) != len(old[field]):
             raise SchemaError(f"transforms: {field!r} of record {name!r} has another number of rows than before")
+    return [row for value in values for row in value] if isinstance(values[0], list) else np.concatenate(values)

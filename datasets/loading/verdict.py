@@ -1,6 +1,7 @@
 """Is it the loader or the model, and what would a faster loader gain? Measured by giving the same batches again."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -53,16 +54,15 @@ class Diagnosis:
 
 def diagnose(loader: "Loader", step: Callable[[Batch], Any], steps: int) -> Diagnosis:
     """Measure `step` with a stream's batches and with batches that are kept; see `Loader.diagnose`."""
-    batches = _endless(loader)
-    kept = [next(batches) for _ in range(KEPT)]
-    for batch in kept:
-        step(batch)
-    for _ in range(loader.prefetch + loader.threads):  # what was made while the step was tried first
-        step(next(batches))
-    loader.reset_stats()
-    live = _seconds(step, batches, steps)
-    stats = loader.stats()
-    batches.close()  # its threads would take time from what follows
+    with closing(_endless(loader)) as batches:  # before the second half: its threads would take time from that
+        kept = [next(batches) for _ in range(KEPT)]
+        for batch in kept:
+            step(batch)
+        for _ in range(loader.prefetch + loader.threads):  # what was made while the step was tried first
+            step(next(batches))
+        loader.reset_stats()
+        live = _seconds(step, batches, steps)
+        stats = loader.stats()
     replay = _seconds(step, (kept[number % KEPT] for number in range(steps)), steps)
     name, share = stats.costly()
     return Diagnosis(1e3 * live / steps, 1e3 * replay / steps, stats.wait_ms, name, share)

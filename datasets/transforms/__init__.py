@@ -59,7 +59,10 @@ class RandomTransform(Protocol):
 
 @runtime_checkable
 class NeedsFields(Protocol):
-    """A transform that must know what the arrays are (frames, units, dimensions) before it sees any."""
+    """A transform that must know what the arrays are (frames, units, dimensions) before it sees any.
+
+    After `bind`, an attribute `fixed` may name fields that come out in one shape, whatever shapes they had.
+    """
 
     def bind(self, fields: Mapping[str, Field]) -> None:
         """Called once, before the first record.

@@ -86,6 +86,7 @@ class RandomCrop:
         self.random = not centre
         self._y_up = ndc_y == "up"
         self._fields: dict[str, tuple[str, int]] = {}
+        self.fixed: frozenset[str] = frozenset()
 
     def bind(self, fields: Fields) -> None:
         """Find the pictures and cameras.
@@ -96,9 +97,9 @@ class RandomCrop:
         own = {name: field for name, field in fields.items() if prefix_of(name) == self.of}
         kinds = {name: (self._kind(name, field), len(field.shape)) for name, field in own.items()}
         self._fields = {name: (kind, sides) for name, (kind, sides) in kinds.items() if kind}
-        pictures = {name for name, (kind, _) in kinds.items() if kind in ("linear", "nearest")}
-        strangers = (self.linear | self.nearest) - pictures
-        if not pictures or strangers:
+        self.fixed = frozenset(name for name, (kind, _) in kinds.items() if kind in ("linear", "nearest"))
+        strangers = (self.linear | self.nearest) - self.fixed
+        if not self.fixed or strangers:
             what = f"no picture is called {', '.join(sorted(strangers))}" if strangers else "there is no picture"
             raise UsageError(
                 f"transform {self.name}: {what} among {', '.join(fields)} (a picture's shape begins with dimensions "
@@ -181,7 +182,7 @@ class RandomCrop:
             part = (slice(window.y, window.y + window.height), slice(window.x, window.x + window.width))
             cut = array[(slice(None),) * rows + part]
             if self.size == (window.height, window.width):
-                return np.ascontiguousarray(cut) if cut.shape != array.shape else array
+                return cut if cut.shape != array.shape else array
             return (resize_linear if kind == "linear" else resize_nearest)(cut, rows, self.size)
         scale, shift = self._pixel_map(window) if kind in ("intrinsics", "pixels") else self._ndc_map(window)
         if kind in ("pixels", "ndc"):

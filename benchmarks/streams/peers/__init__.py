@@ -28,7 +28,15 @@ class Peer:
     @property
     def missing(self) -> list[str]:
         """Those of its modules that are not installed."""
-        return [module for module in self.needs if importlib.util.find_spec(module) is None]
+        return [module for module in self.needs if not _installed(module)]
+
+
+def _installed(module: str) -> bool:
+    """Whether a module can be found; a package that holds it is imported."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 PEERS = {  # by the name of the file
@@ -38,9 +46,9 @@ PEERS = {  # by the name of the file
     "lit": Peer("litdata", ("torch", "litdata")),
     "mosaic": Peer("mosaicml-streaming", ("torch", "streaming")),
     "grains": Peer("grain, threads", ("torch", "grain")),
-    "spindle": Peer("SPDL, threads", ("torch", "spdl")),
-    "node_threads": Peer("torchdata nodes, threads", ("torch", "torchdata")),
-    "node_processes": Peer("torchdata nodes, processes", ("torch", "torchdata")),
+    "spindle": Peer("SPDL, threads", ("torch", "spdl.pipeline")),
+    "node_threads": Peer("torchdata nodes, threads", ("torch", "torchdata.nodes")),
+    "node_processes": Peer("torchdata nodes, processes", ("torch", "torchdata.nodes")),
     "ours": Peer("tessera", ("torch",)),
 }
 

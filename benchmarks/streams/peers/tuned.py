@@ -60,16 +60,16 @@ class Slices:
         start, _ = self.index.places[item.name][number]
         handle = self.index.file(number)
         if item.name not in profile.sliced:
-            os.preadv(handle, [row], start)
+            os.preadv(handle, [row.data], start)
             return
         at = first(profile, self.index.keys[number])
         run = min(profile.take, profile.pool - at)
-        os.preadv(handle, [row[:run]], start + at * row[0].nbytes)
+        os.preadv(handle, [row[:run].data], start + at * row[0].nbytes)
         if run < profile.take:
-            os.preadv(handle, [row[run:]], start)
+            os.preadv(handle, [row[run:].data], start)
 
 
-def _same(batch: Batch) -> Batch:
+def _same(batch: Any) -> Any:
     return batch
 
 
