@@ -44,6 +44,10 @@ def stream(
         on_error: what becomes of records that cannot be read.
         cache: folder of the cache of remote shards.
     """
+    if epochs < 1:
+        raise UsageError(f"--epochs {epochs}: at least one is streamed")
+    if not seconds > 0:
+        raise UsageError(f"--seconds {seconds}: for how long?")
     console = table_console()
     began = perf_counter()
     names = [name.strip() for name in fields.split(",") if name.strip()] or None
@@ -73,7 +77,7 @@ def _samples(text: str) -> dict[str, int]:
     samples = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, _, count = part.partition("=")
-        if not count.isdigit():
+        if not (count.isascii() and count.isdigit()):
             raise UsageError(f"--sample {part!r}: give NAME=NUMBER, such as points=2048")
         samples[name] = int(count)
     return samples

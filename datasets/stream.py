@@ -178,7 +178,7 @@ class Stream(Loader):
         return max(1, int(BLOCK_BYTES / max(each, 1)))
 
     def _identity(self) -> dict[str, Any]:
-        where = {"data": self.catalog.name, "table": self.table, "split": self.split}
+        where: dict[str, Any] = {"data": self.catalog.name, "table": self.table, "split": self.split}
         order = f"{self.order} of {self._block()}" if self.order == "block" else self.order
         shards = key_of(*(text for shard in self.reader.records.shards for text in (shard.sha256, shard.index_sha256)))
         where |= {"records": len(self.source), "shards": f"{shards:016x}", "order": order, "seed": self.seed}

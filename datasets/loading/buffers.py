@@ -49,7 +49,7 @@ class Buffers:
     def _take(self, size: int) -> NDArray[np.uint8]:
         with self._lock:
             kept = self._kept[size] = self._kept.pop(size, [])  # those wanted last are the last
-            for number in range(len(kept)):
+            for number in reversed(range(len(kept))):  # the one used last may still lie in the processor's cache
                 if sys.getrefcount(kept[number]) == FREE:
                     kept.append(kept.pop(number))
                     return kept[-1]

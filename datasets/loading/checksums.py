@@ -1,5 +1,7 @@
 """Block checksums of fields, each verified the first time that a process reads the block."""
 
+import threading
+
 from isal.isal_zlib import crc32
 
 from ..errors import FormatError
@@ -7,41 +9,15 @@ from ..members import CHECKSUM_BLOCK
 from .files import Files
 from .rows import Places
 
+MOST_READS = 4  # of a block that comes damaged from a store
+_THREAD = threading.local()  # room for one block
+
 
 def unchecked(place: Places, row: int, first: int, last: int) -> bool:
     """Whether a block of a record's bytes [first, last) was not verified yet."""
     begin = place.block.item(row)
     low, high = begin + first // CHECKSUM_BLOCK, begin + (last + CHECKSUM_BLOCK - 1) // CHECKSUM_BLOCK
     return 0 in place.checked[low:high] if high - low > 1 else high > low and not place.checked[low]
-
-
-def verify(place: Places, row: int, data: memoryview, first: int, files: Files) -> bool:
-    """Verify the blocks of which `data` are all bytes.
-
-    Args:
-        place: places of the field.
-        row: the record.
-        data: bytes of the field, whole blocks from `first` on (the field's last block may be short).
-        first: where they begin in it.
-        files: told of damaged bytes, so that a cached copy goes.
-
-    Returns:
-        True where all are right; False where they are not, but another read may give right ones.
-
-    Raises:
-        FormatError: damaged, for good.
-    """
-    block = place.block.item(row) + first // CHECKSUM_BLOCK
-    for at in range(0, len(data), CHECKSUM_BLOCK):
-        piece = data[at : at + CHECKSUM_BLOCK]
-        if crc32(piece) != place.crc.item(block):
-            where = first + at
-            if files.forget(place.shard, place.offset.item(row) + where, len(piece)):
-                return False
-            raise FormatError(f"checksum differs at byte {where} of the field; the shard is damaged, build it again")
-        place.checked[block] = 1
-        block += 1
-    return True
 
 
 def read_checked(place: Places, row: int, out: memoryview, files: Files, *, check: bool) -> None:
@@ -57,12 +33,11 @@ def read_checked(place: Places, row: int, out: memoryview, files: Files, *, chec
     Raises:
         FormatError: it cannot be read, or is damaged.
     """
-    offset = place.offset.item(row)
-    files.read(place.shard, offset, out)
-    if check and unchecked(place, row, 0, len(out)) and not verify(place, row, out, 0, files):
-        files.read(place.shard, offset, out)
-        if not verify(place, row, out, 0, files):
-            raise FormatError("checksum differs again after the bytes were fetched anew")
+    if not (check and unchecked(place, row, 0, len(out))):
+        files.read(place.shard, place.offset.item(row), out)
+        return
+    for at in range(0, len(out), CHECKSUM_BLOCK):  # each is verified while it is in the processor's cache
+        _read_block(place, row, at, out[at : at + CHECKSUM_BLOCK], files)
 
 
 def read_part(place: Places, row: int, first: int, out: memoryview, files: Files, *, check: bool) -> None:
@@ -75,12 +50,28 @@ def read_part(place: Places, row: int, first: int, out: memoryview, files: Files
     if not (check and unchecked(place, row, first, last)):
         files.read(place.shard, place.offset.item(row) + first, out)
         return
-    low = first // CHECKSUM_BLOCK * CHECKSUM_BLOCK
-    high = min(-(-last // CHECKSUM_BLOCK) * CHECKSUM_BLOCK, place.size.item(row))
-    whole = memoryview(bytearray(high - low))
-    for _ in range(2):
-        files.read(place.shard, place.offset.item(row) + low, whole)
-        if verify(place, row, whole, low, files):
-            out[:] = whole[first - low : last - low]
+    block = getattr(_THREAD, "block", None)
+    if block is None:
+        block = _THREAD.block = memoryview(bytearray(CHECKSUM_BLOCK))
+    for at in range(first // CHECKSUM_BLOCK * CHECKSUM_BLOCK, last, CHECKSUM_BLOCK):
+        piece = block[: min(CHECKSUM_BLOCK, place.size.item(row) - at)]
+        _read_block(place, row, at, piece, files)
+        low, high = max(first, at), min(last, at + len(piece))
+        out[low - first : high - first] = piece[low - at : high - at]
+
+
+def _read_block(place: Places, row: int, at: int, out: memoryview, files: Files) -> None:
+    """Read the block that begins at byte `at` of a field, and verify it; a cached copy that is damaged goes.
+
+    Raises:
+        FormatError: it cannot be read, or is damaged, for good.
+    """
+    number, offset = place.block.item(row) + at // CHECKSUM_BLOCK, place.offset.item(row) + at
+    for _ in range(MOST_READS):
+        files.read(place.shard, offset, out)
+        if crc32(out) == place.crc.item(number):
+            place.checked[number] = 1
             return
-    raise FormatError("checksum differs again after the bytes were fetched anew")
+        if not files.forget(place.shard, offset, len(out)):
+            break
+    raise FormatError(f"checksum differs at byte {at} of the field; the shard is damaged, build it again")

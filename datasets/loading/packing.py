@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .buffers import Memory
+
 LIST = "a list"
+Parts = list[tuple[list[int], dict[str, Any]]]
 OFFSETS = ".offsets"
 COMPANIONS = (".present", ".shapes", OFFSETS)
 
@@ -50,12 +53,13 @@ def _above(name: str) -> list[str]:
     return [".".join(path[:depth]) for depth in range(1, len(path))]
 
 
-def merged(parts: list[tuple[list[int], dict[str, Any]]], records: int) -> dict[str, Any]:
+def merged(parts: Parts, records: int, memory: Memory | None = None) -> dict[str, Any]:
     """One batch of several parts' records.
 
     Args:
         parts: (slots, arrays): which records of the batch each part gives, and its arrays; all have the same names.
         records: of the batch.
+        memory: where large arrays come from; fresh memory by default.
 
     Returns:
         The arrays of the batch, rows in the order of the slots.
@@ -65,10 +69,10 @@ def merged(parts: list[tuple[list[int], dict[str, Any]]], records: int) -> dict[
     """
     if len(parts) == 1 and parts[0][0] == list(range(records)):
         return parts[0][1]
-    return {name: _merge(name, parts, records) for name in parts[0][1]}
+    return {name: _merge(name, parts, records, memory) for name in parts[0][1]}
 
 
-def _merge(name: str, parts: list[tuple[list[int], dict[str, Any]]], records: int) -> Any:
+def _merge(name: str, parts: Parts, records: int, memory: Memory | None) -> Any:
     first = _kind(parts[0][1][name])
     lengths = name.endswith(OFFSETS)
     found: list[Any] = [()] * records
@@ -82,7 +86,9 @@ def _merge(name: str, parts: list[tuple[list[int], dict[str, Any]]], records: in
             found[slot] = array[low:high]
     if first == LIST:
         return [value for piece in found for value in piece]
-    whole = np.concatenate(found)
+    rows = sum(map(len, found))
+    whole = None if memory is None or lengths else memory.array((rows, *found[0].shape[1:]), found[0].dtype)
+    whole = np.concatenate(found, out=whole)
     return np.concatenate([[0], np.cumsum(whole)]) if lengths else whole
 
 

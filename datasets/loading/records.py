@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,7 @@ from ..index import arrow_schema, check_keys, read_rows
 from ..names import unit_candidates
 from ..schema import Field, Reference, Schema
 from ..sidecar import Sidecars
+from ..verify import file_sha256
 from .files import Files
 from .rows import Rows, check_sizes, whole_numbers
 
@@ -49,6 +51,7 @@ class Records:
         split: only this split, None for all.
         wanted: what will be asked for.
         own_keys: whether keys keep Tessera's rules, so that the unit is known from the key.
+        check: whether indexes are compared with the checksums that the catalog lists.
 
     Raises:
         SchemaError: labels that were added do not go together with the table.
@@ -56,13 +59,21 @@ class Records:
     """
 
     def __init__(
-        self, catalog: Catalog, files: Files, table: str, split: str | None, wanted: Wanted, *, own_keys: bool = True
+        self,
+        catalog: Catalog,
+        files: Files,
+        table: str,
+        split: str | None,
+        wanted: Wanted,
+        *,
+        own_keys: bool = True,
+        check: bool = True,
     ) -> None:
         if split is not None and split not in catalog.groups:
             raise UsageError(f"{catalog.name}: no split {split!r} (splits: {', '.join(catalog.groups)})")
         self.table, self.split, self.wanted, self.files = table, split, wanted, files
         self.schema: Schema = catalog.schema(table)
-        self._own_schema, self._own_keys = catalog.tables[table], own_keys
+        self._own_schema, self._own_keys, self._check = catalog.tables[table], own_keys, check
         self._sidecars = Sidecars(catalog, table)
         self.shards = [s for s in catalog.shards if s.table == table and split in (None, s.split) and s.records]
         self.starts = np.cumsum([0, *(shard.records for shard in self.shards)])
@@ -181,6 +192,8 @@ class Records:
 
     def _read(self, shard: ShardEntry, schema: Schema, names: Sequence[str]) -> pa.Table:
         path = self.files.index(shard)
+        if self._check and shard.index_sha256:
+            _check_index(path, shard.index_sha256)
         known = {entry.name: entry.type for entry in arrow_schema(schema)}
         names = [name for name in names if name in known]
         rows = read_rows(path, names)
@@ -197,3 +210,18 @@ class Records:
         if len(rows) != shard.records:
             raise FormatError(f"{path}: {len(rows)} rows, dataset.json says {shard.records} records")
         return rows
+
+
+def _check_index(path: Path, sha256: str) -> None:
+    """Refuse an index that is not the one that the catalog lists: its offsets and columns have no other checksum.
+
+    Raises:
+        FormatError: with its path.
+    """
+    try:
+        same = file_sha256(path) == sha256
+    except OSError as error:
+        raise FormatError(f"{path}: cannot be read ({error}); run `tessera verify`") from error
+    if not same:
+        other = "damaged, or not the index that dataset.json lists (was the shard built again since?)"
+        raise FormatError(f"{path}: {other}; open the data set anew, or run `tessera verify`")

@@ -10,17 +10,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FormatError, StoreError
+from ..errors import FormatError, SchemaError, StoreError
 from ..order import key_of, mix64
 from .buffers import Memory
 from .cuts import window_counts
 from .faults import Faults
 from .meter import Meter
-from .reader import Arrays, Rows, TableReader
+from .packing import merged
+from .picked import Arrays, Picked
+from .reader import TableReader
 from .skipped import Skipped
 from .stack import apply_to_records
 
 MOST_TRIED = 1000  # records, in place of a batch of which none can be read
+AT_ONCE = 8  # records that are read, transformed, and let go
 Transform = Callable[..., Mapping[str, Any]]
 
 
@@ -101,20 +104,44 @@ class Source:
             faults = Faults()
             arrays = self._attempt(items, epoch, buffers, faults, meter)
             if not faults:
-                arrays["repeat"] = repeat
-                return arrays
+                return {"key": arrays.pop("key"), "repeat": repeat} | arrays
             if exact:
                 raise faults.slots[min(faults.slots)]
             self._replace(items, repeat, faults, others)
 
     def _attempt(self, items: NDArray[np.int64], epoch: int, buffers: Memory, faults: Faults, meter: Meter) -> Arrays:
+        """The arrays of a batch, but for `repeat`.
+
+        Where records are transformed, a few at a time: what is decoded still lies in the processor's cache then, and
+        what is made of it is often smaller.
+        """
+        if not self._transforms or len(items) <= AT_ONCE:
+            return self._piece(items, epoch, buffers, faults, meter)
+        parts = []
+        for first in range(0, len(items), AT_ONCE):
+            some = items[first : first + AT_ONCE]
+            wrong = Faults()
+            parts.append((list(range(first, first + len(some))), self._piece(some, epoch, buffers, wrong, meter)))
+            for slot, error in wrong.slots.items():
+                faults.add(first + slot, error)
+        if faults:
+            return {}
+        if len({frozenset(arrays) for _, arrays in parts}) > 1:  # transforms give some records what others lack
+            return self._piece(items, epoch, buffers, faults, meter)
+        try:
+            return merged(parts, len(items), buffers)
+        except ValueError as error:
+            name, one, other = error.args
+            raise SchemaError(f"transforms: {name!r} is {one}, and {other} in other records of the batch") from error
+
+    def _piece(self, items: NDArray[np.int64], epoch: int, buffers: Memory, faults: Faults, meter: Meter) -> Arrays:
         numbers, starts = self.locate(items)
         key = key_of(self.seed, "draws", epoch)
-        rows = Rows(numbers, range(len(items)), len(items), range(len(items)), items, starts)
+        rows = Picked(numbers, range(len(items)), len(items), range(len(items)), items, starts)
         fields = self.reader.read(rows, key, buffers, faults, meter)
         if faults:
             return {}
-        arrays: Arrays = {"key": self.reader.keys(numbers), "repeat": None}
+        arrays: Arrays = {"key": self.reader.keys(numbers)}
         if self.windows is not None and starts is not None:
             steps = starts[:, None] + np.arange(self.windows.window)
             sizes = self._sizes(numbers)
