@@ -83,14 +83,16 @@ def verdict(name: str, cell: Cell, rows: Sequence[Row]) -> list[Row]:
             "bar": BARS[name],
             "times webdataset": _times(ours, webdataset[0], "best records/s") if webdataset else "",
             "of copy rate": ours["of copy rate"],
-            "CPU, of the least": _least(ours, peers, "CPU ms a record"),
-            "memory, of the least": _least(ours, peers, "peak MiB"),
+            "CPU, of the best peer": _times(ours, best, "CPU ms a record"),
+            "of the least": _least(ours, peers, "CPU ms a record"),
+            "memory, of the best peer": _times(ours, best, "peak MiB"),
+            "of the leanest": _least(ours, peers, "peak MiB"),
         }
     ]
 
 
 def _times(ours: Row, theirs: Row, column: str) -> float:
-    return float(ours[column]) / float(theirs[column])
+    return float(ours[column]) / max(float(theirs[column]), 1e-9)
 
 
 def _least(ours: Row, peers: Sequence[Row], column: str) -> float:

@@ -118,6 +118,8 @@ class Stream(Loader):
             raise UsageError(f"{self.reader.records.name}: no record to stream")
         self.order = Order(order, len(self.source), 0, self._block()).kind
         self._records_at = lru_cache(maxsize=8)(self._run)
+        sums = (text for shard in self.reader.records.shards for text in (shard.sha256, shard.index_sha256))
+        self._shards = f"{key_of(*sums):016x}"
 
     def epoch_records(self) -> int:
         """Records (or windows) of an epoch, of all ranks together."""
@@ -180,8 +182,7 @@ class Stream(Loader):
     def _identity(self) -> dict[str, Any]:
         where: dict[str, Any] = {"data": self.catalog.name, "table": self.table, "split": self.split}
         order = f"{self.order} of {self._block()}" if self.order == "block" else self.order
-        shards = key_of(*(text for shard in self.reader.records.shards for text in (shard.sha256, shard.index_sha256)))
-        where |= {"records": len(self.source), "shards": f"{shards:016x}", "order": order, "seed": self.seed}
+        where |= {"records": len(self.source), "shards": self._shards, "order": order, "seed": self.seed}
         cut = self.source.windows
         return where | {"window": None if cut is None else [cut.dimension, cut.window, cut.stride]}
 

@@ -16,16 +16,14 @@ from .buffers import Buffers, Memory
 from .guests import STATE_HINT, Forward, Worker
 from .meter import Meter
 from .pump import Pump
-from .ranks import rank_and_size
+from .ranks import default_threads, rank_and_size
 from .skipped import Skipped
+from .state import STATE_VERSION, check_state
 from .stats import StreamStats
 from .steps import Steps
 from .tensors import Batch, Tensors
 from .verdict import Diagnosis, diagnose
 
-STATE_VERSION = 1
-CONTENT = ("records", "shards")  # of an identity, what may change between two epochs
-MOST_THREADS = 16  # by default; Python's lock lets no more do useful work
 FIELDS = 16  # of one size in a batch, whose buffers are kept
 Last = Literal["pad", "drop"]
 BatchTransform = Callable[[Batch], Batch]
@@ -71,7 +69,7 @@ class Loader(IterableDataset):
             rank_and_size(rank, world_size)
         self.batch_size, self.last = batch_size, last
         self._rank, self._world_size = rank, world_size
-        self.threads = _default_threads() if threads is None else threads
+        self.threads = default_threads() if threads is None else threads
         self.prefetch = self.threads + 1 if prefetch is None else prefetch
         self._batch_transforms = tuple(batch_transforms)
         self._tensors = Tensors(device, pin_memory)
@@ -146,15 +144,7 @@ class Loader(IterableDataset):
         Raises:
             UsageError: the state is of another version, data set, order or seed; the message says what differs.
         """
-        if state.get("version") != STATE_VERSION:
-            raise UsageError(f"stream state of version {state.get('version')!r}; this Tessera has {STATE_VERSION}")
-        numbers = state.get("epoch"), state.get("position")
-        if not all(isinstance(number, int) and number >= 0 for number in numbers):
-            raise UsageError(f"stream state: epoch and position are {numbers[0]!r} and {numbers[1]!r}, no numbers")
-        exempt = () if state["position"] else CONTENT  # a data set may grow between two epochs
-        for name, value in self._identity().items():
-            if not _same(state.get(name), value, exempt) and name not in exempt:
-                raise UsageError(f"stream state: {name} was {state.get(name)!r}, this stream's is {value!r}")
+        check_state(state, self._identity())
         self._epoch, self._position, self._resume = state["epoch"], state["position"], True
         self._worker = Worker(*state["worker"]) if "worker" in state else None
         self._jumps += 1
@@ -313,22 +303,6 @@ class Loader(IterableDataset):
         self.__init__(**self._arguments)  # type: ignore[misc]
         self._inherited, self._jumps = inherited, jumps
         self._epoch, self._position, self._resume, self._worker = place
-
-
-def _default_threads() -> int:
-    """One a core, shared out between the ranks of this machine."""
-    cores = len(os.sched_getaffinity(0)) // max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
-    return min(max(cores, 1), MOST_THREADS)
-
-
-def _same(old: Any, new: Any, exempt: tuple[str, ...]) -> bool:
-    """Whether two identities are the same, but for what is exempt."""
-    if isinstance(old, list) and isinstance(new, list):
-        return len(old) == len(new) and all(_same(a, b, exempt) for a, b in zip(old, new, strict=True))
-    if isinstance(old, dict) and isinstance(new, dict):
-        names = {*old, *new}.difference(exempt)
-        return all(_same(old.get(name), new.get(name), exempt) for name in names)
-    return bool(old == new)
 
 
 def _remade(

@@ -1,10 +1,12 @@
-"""Which rank this process is, of how many."""
+"""Which rank this process is, of how many, and its share of the machine."""
 
 import os
 
 import torch
 
 from ..errors import UsageError
+
+MOST_THREADS = 16  # by default; Python's lock lets no more do useful work
 
 
 def rank_and_size(
@@ -38,3 +40,9 @@ def rank_and_size(
     if not 0 <= rank < world_size:
         raise UsageError(f"rank {rank} of {world_size}: ranks are 0 to {world_size - 1}")
     return rank, world_size
+
+
+def default_threads() -> int:
+    """One a core, shared out between the ranks of this machine."""
+    cores = len(os.sched_getaffinity(0)) // max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    return min(max(cores, 1), MOST_THREADS)

@@ -16,6 +16,7 @@ from tessera.datasets import Mix, Stream, UsageError
 from tessera.datasets.transforms import load_transform
 from torch.testing._internal.distributed.fake_pg import FakeStore
 from torch.utils.data import DataLoader
+from torch.utils.data._utils.worker import WorkerInfo
 
 from .stream_data import numbers, numbers_set, same_batch
 
@@ -337,7 +338,13 @@ def state_of_a_worker(root: Path, steps: int) -> dict[str, Any]:
     return loader.state_dict()["_snapshot"]["_worker_snapshots"]["worker_0"]["dataset_state"]
 
 
-def test_a_state_of_workers_is_refused_elsewhere(root: Path) -> None:
+def test_a_state_of_workers_is_refused_elsewhere(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without processes: torch waits five seconds for each worker that raised."""
+
+    def as_worker(number: int, of: int) -> None:
+        info = WorkerInfo(id=number, num_workers=of, seed=0, dataset=None)
+        monkeypatch.setattr(torch.utils.data._utils.worker, "_worker_info", info)
+
     state = state_of_a_worker(root, 4)
     alone, inside, other = stream_of(root), stream_of(root), stream_of(root, batch_size=5)
     for stream in (alone, inside, other):
@@ -345,6 +352,8 @@ def test_a_state_of_workers_is_refused_elsewhere(root: Path) -> None:
     with pytest.raises(UsageError, match="worker 0 of 2 of a DataLoader"):
         next(iter(alone))
     with pytest.raises(UsageError, match=r"worker 0 of 2 of a DataLoader.*this is worker . of 3"):
-        list(loader_of(inside, 3))
+        as_worker(1, 3)
+        next(iter(inside))
     with pytest.raises(UsageError, match=r"4 records a step.*5 records a step"):
-        list(loader_of(other, 2))
+        as_worker(0, 2)
+        next(iter(other))

@@ -1,0 +1,39 @@
+"""Whether a state fits a stream."""
+
+from typing import Any
+
+from ..errors import UsageError
+
+STATE_VERSION = 1
+CONTENT = ("records", "shards")  # of an identity, what may change between two epochs
+
+
+def check_state(state: dict[str, Any], identity: dict[str, Any]) -> None:
+    """Refuse a state that leads elsewhere.
+
+    Args:
+        state: of some stream.
+        identity: of the stream that shall go on from it.
+
+    Raises:
+        UsageError: it is of another version, data set, order or seed; the message says what differs.
+    """
+    if state.get("version") != STATE_VERSION:
+        raise UsageError(f"stream state of version {state.get('version')!r}; this Tessera has {STATE_VERSION}")
+    numbers = state.get("epoch"), state.get("position")
+    if not all(isinstance(number, int) and number >= 0 for number in numbers):
+        raise UsageError(f"stream state: epoch and position are {numbers[0]!r} and {numbers[1]!r}, no numbers")
+    exempt = () if state["position"] else CONTENT  # a data set may grow between two epochs
+    for name, value in identity.items():
+        if name not in exempt and not _same(state.get(name), value, exempt):
+            raise UsageError(f"stream state: {name} was {state.get(name)!r}, this stream's is {value!r}")
+
+
+def _same(old: Any, new: Any, exempt: tuple[str, ...]) -> bool:
+    """Whether two identities are the same, but for what is exempt."""
+    if isinstance(old, list) and isinstance(new, list):
+        return len(old) == len(new) and all(_same(a, b, exempt) for a, b in zip(old, new, strict=True))
+    if isinstance(old, dict) and isinstance(new, dict):
+        names = {*old, *new}.difference(exempt)
+        return all(_same(old.get(name), new.get(name), exempt) for name in names)
+    return bool(old == new)
