@@ -74,7 +74,7 @@ def run(arguments: list[str]) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] == "tessera":
             raise
-        print(f"tessera {verb}: {error.name} is not installed; pip install 'tessera[pipelines]'", file=sys.stderr)
+        print(f"tessera {verb}: {error.name} is not installed; `make setup` installs it", file=sys.stderr)
         return 1
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader of our output has gone; nothing is wrong

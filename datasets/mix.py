@@ -69,6 +69,12 @@ class Mix(Loader):
         pin_memory: bool | None = None,
     ) -> None:
         self._arguments = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        if not all(
+            isinstance(each, tuple | list) and len(each) == 2 and isinstance(each[0], Stream) for each in streams
+        ):
+            raise UsageError("a mixture is a list of streams and weights: Mix([(stream, weight), ...])")
+        if any(stream._batch_transforms for stream, _ in streams):
+            raise UsageError("batch_transforms of the streams of a mixture are not applied; give them to the Mix")
         if not streams:
             raise UsageError("a mixture needs at least one stream: Mix([(stream, weight), ...])")
         if by not in ("record", "batch"):
@@ -92,6 +98,11 @@ class Mix(Loader):
             return self.length
         together = self._together()
         return -(-self.length // together) * together
+
+    def __repr__(self) -> str:
+        """What is mixed, and where it stands."""
+        parts = ", ".join(f"{stream.reader.records.name}" for stream in self.streams)
+        return f"Mix({parts}: {len(self)} steps of {self.batch_size}, epoch {self._epoch})"
 
     def report(self) -> list[dict[str, Any]]:
         """What was really drawn up to where the mixture stands: a row a stream.
@@ -183,7 +194,7 @@ class Mix(Loader):
                 has = f"stream {sources[slots[0]]} gives no {name!r}"
                 raise UsageError(f"mixture: {has}, another does; ask for the same fields, or mix by 'batch'")
         try:
-            return merged(parts, records)
+            return merged(parts, records, self._memory())
         except ValueError as error:
             name, one, other = error.args
             raise UsageError(f"mixture: {name!r} is {one} in one stream, {other} in another; mix by 'batch'") from error

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from .errors import UsageError
 
 MAX_PERIOD = 10_000
+LONGEST_PERIOD = 1_000_000  # that may be declared: the pattern is kept
 
 Integers = NDArray[np.int64]
 
@@ -48,6 +49,8 @@ class Pattern:
         exact = lcm(*(share.denominator for share in shares))
         if exact > MAX_PERIOD if period is None else period < 1 or period % exact:
             raise UsageError(_advice(shares, exact, period))
+        if exact > LONGEST_PERIOD:
+            raise UsageError(f"weights with a period of {exact} items, more than {LONGEST_PERIOD}: round them")
         self.period = exact
         self.counts: Integers = np.array([int(share * exact) for share in shares], np.int64)
 

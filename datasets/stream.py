@@ -12,13 +12,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .catalog import CATALOG, Catalog
+from .catalog import Catalog
 from .errors import UsageError
+from .loading.arguments import check_folder, check_sample, check_split, check_transforms
 from .loading.cuts import Request, Window
 from .loading.files import Files, LocalFiles
 from .loading.loader import BatchTransform, Last, Loader
 from .loading.reader import TableReader
-from .loading.request import Asked, ask
+from .loading.request import Asked, ask, refuse_other_axes
 from .loading.source import Source, Transform, Windows
 from .loading.tensors import Batch
 from .order import Order, key_of
@@ -53,6 +54,7 @@ class Stream(Loader):
         window: elements of each window of a sequence; None streams whole records.
         stride: between the beginnings of windows; `window` by default.
         along: dimension of the sequences; the only free one by default.
+        draws: of pools, and by random transforms: `fresh` in each epoch, or `fixed` (for validation).
         transforms: of single records, in the decoding threads (see `datasets/transforms`).
         batch_transforms: of batches of tensors; on `device` where that is a GPU.
         rank: this process among `world_size`; both from torch.distributed or the environment where not given.
@@ -86,6 +88,7 @@ class Stream(Loader):
         window: int | None = None,
         stride: int | None = None,
         along: str | None = None,
+        draws: Literal["fresh", "fixed"] = "fresh",
         transforms: Sequence[Transform] = (),
         batch_transforms: Sequence[BatchTransform] = (),
         rank: int | None = None,
@@ -104,16 +107,20 @@ class Stream(Loader):
             batch_size=batch_size, last=last, batch_transforms=batch_transforms, rank=rank, world_size=world_size,
             threads=threads, prefetch=prefetch, device=device, pin_memory=pin_memory,
         )  # fmt: skip
+        check_split(split)
+        transforms = check_transforms(transforms, "transforms")
+        if draws not in ("fresh", "fixed"):
+            raise UsageError(f"draws {draws!r}: those of each epoch are 'fresh', or 'fixed' to be those of the first")
         if on_error not in ("raise", "skip"):
             raise UsageError(f"on_error {on_error!r}: a record that cannot be read is 'raise' or 'skip'")
         self.root, self.seed, self.split = root, seed, split
         self.catalog, self._files, own_keys = open_files(root, cache_dir, cache_bytes)
         self.table = _one_table(self.catalog, table)
-        asked = ask(self.catalog, self.table, fields, sample or {})
+        asked = ask(self.catalog, self.table, fields, check_sample(sample))
         windows = _windows(self.catalog, asked, window, stride, along)
         self.reader = TableReader(self.catalog, self._files, asked, split, check=checksums, own_keys=own_keys)
         bound = _bound(transforms, asked)
-        self.source = Source(self.reader, seed, windows, bound, on_error, self._skipped)
+        self.source = Source(self.reader, seed, windows, bound, on_error, self._skipped, fixed=draws == "fixed")
         if not len(self.source):
             raise UsageError(f"{self.reader.records.name}: no record to stream")
         self.order = Order(order, len(self.source), 0, self._block()).kind
@@ -145,6 +152,8 @@ class Stream(Loader):
         """
         if not keys:
             raise UsageError("get: which keys?")
+        if isinstance(keys, str):
+            raise UsageError(f"{keys!r} is one text; give a list of keys, such as [{keys!r}]")
         if self.source.windows is not None:
             raise UsageError("records are fetched by key from a stream without windows")
         self._settle()
@@ -157,8 +166,13 @@ class Stream(Loader):
         batch = self._tensors.wrap(arrays)
         return self._transformed(self._tensors.place(batch))
 
+    def __repr__(self) -> str:
+        """What is streamed, and where it stands."""
+        return f"Stream({self.reader.records.name}: {len(self)} steps of {self.batch_size}, epoch {self._epoch})"
+
     def close(self) -> None:
         """Stop threads and release files; iterating again opens them anew."""
+        self._files.cancel()  # or threads that wait for a store would be waited for
         self._stop()
         self._files.close()
 
@@ -202,7 +216,7 @@ def open_files(root: str | Path, cache_dir: str | Path | None, cache_bytes: int)
         catalog, files = open_remote(str(root), Path(cache_dir) if cache_dir else None, cache_bytes)
         return catalog, files, True
     folder = Path(root)
-    if not (folder / CATALOG).exists() and any(folder.glob("**/*.tar")):
+    if check_folder(folder):
         from .foreign_index import open_foreign
 
         found = open_foreign(folder)
@@ -238,6 +252,7 @@ def _windows(
         raise UsageError(f"window {window}, stride {stride}: both are at least 1")
     if dimension in asked.cuts:
         raise UsageError(f"dimension {dimension!r}: either a window or a sample")
+    refuse_other_axes(asked, dimension, "window")
     asked.cuts[dimension] = Window(dimension, window)
     return Windows(dimension, window, stride)
 
@@ -250,6 +265,7 @@ def _bound(transforms: Sequence[Transform], asked: Asked) -> list[Transform]:
     for transform in bound:
         if hasattr(transform, "bind"):
             transform.bind(fields)
+        fields |= {entry.name: entry for entry in getattr(transform, "writes", ())}
     return bound
 
 

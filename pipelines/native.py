@@ -10,7 +10,7 @@ def import_open3d() -> ModuleType:
     """Open3D, with libusb preloaded from its wheel, so that no system package is needed.
 
     Raises:
-        ImportError: Open3D is not installed (`pip install "tessera[pipelines]"`).
+        ImportError: Open3D is not installed (`make setup`).
     """
     ctypes.CDLL(str(libusb_package.get_library_path()), mode=ctypes.RTLD_GLOBAL)
     import open3d

@@ -103,7 +103,7 @@ def _filesystem(url: str, run: str, process: int) -> tuple[Any, str]:
         try:
             files, root = fsspec.core.url_to_fs(url, skip_instance_cache=True, use_listings_cache=False)
         except ImportError as error:
-            raise UsageError(f"{url}: {error}; for s3:// do pip install 'tessera[s3]'") from error
+            raise UsageError(f"{url}: {error}; for s3:// do pip install -e '.[s3]' in the checkout") from error
         except ValueError as error:
             raise UsageError(f"{url}: {error}; name a local folder or a URL such as s3://bucket/folder") from error
     return files, root.rstrip("/")

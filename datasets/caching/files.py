@@ -122,6 +122,10 @@ class CachedFiles:
         """Sums of this process; see `cache_counters.Counters`."""
         return self._process.counters.sums()
 
+    def cancel(self) -> None:
+        """End waits, before `close`: reads that wait for the store fail at once."""
+        self._process.cancel()
+
     def close(self) -> None:
         """End threads and connections, close files. Whoever reads again has new ones."""
         self._process.close()

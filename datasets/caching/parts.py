@@ -94,6 +94,12 @@ class PerProcess:
                 parts = self._parts = self._parts or Parts(*self._made_from, self.counters)
         return parts
 
+    def cancel(self) -> None:
+        """End what waits for the store; `close` follows."""
+        parts = self._parts
+        if parts is not None:
+            parts.remote.cancel()
+
     def close(self) -> None:
         """Release everything; the counters stay."""
         with self._lock:

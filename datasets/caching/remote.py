@@ -129,7 +129,7 @@ def _filesystem(url: str, shown: str) -> tuple[Any, str]:
         options = _options(url.partition(":")[0])
         files, root = fsspec.core.url_to_fs(url, skip_instance_cache=True, use_listings_cache=False, **options)
     except ImportError as error:
-        hint = "pip install 'tessera[s3]'" if url.startswith("s3:") else "install what it names"
+        hint = "pip install -e '.[s3]' in the checkout" if url.startswith("s3:") else "install what it names"
         raise UsageError(f"{shown}: {error}; {hint}") from error
     except ValueError as error:
         raise UsageError(f"{shown}: {error}; name a folder, or a URL such as s3://bucket/folder") from error

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..errors import FormatError, UsageError
 from ..order import draw, key_of
 from ..schema import Field, Schema
+from .arguments import whole_number
 
 LONGEST_POOL = (1 << 32) - 1  # elements that `draw` tells apart
 MOST_STRATA = 4096
@@ -90,8 +91,10 @@ def _strata_of(schema: Schema, bounds: Field) -> tuple[int, list[str]]:
 
 
 def _check_count(count: object, what: str) -> None:
-    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-        raise UsageError(f"{what}: {count!r} is no number of elements")
+    try:
+        whole_number("", count, 1)
+    except UsageError as error:
+        raise UsageError(f"{what}: {count!r} is no number of elements") from error
 
 
 def pool_spans(cut: Sample, sizes: NDArray[np.int64], key: int, ids: NDArray[np.int64]) -> list[Spans]:

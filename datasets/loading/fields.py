@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -13,11 +14,12 @@ from ..codecs import CODECS, LARGE, MOST_INFLATION
 from ..errors import FormatError
 from ..regular import LARGEST
 from ..schema import Field, Schema
+from .baton import ASIDE, LONG
 from .checksums import read_checked, read_part
 from .cuts import Sample, Spans, Window
 from .decoders import decoder
 from .faults import Faults
-from .files import Files
+from .files import Files, LocalFiles
 from .rows import ABSENT, Places, Rows
 
 RAW = ("npy", "npz")
@@ -58,6 +60,7 @@ class FieldReader:
         if entry.storage is not None:
             self._stored = entry.storage.stored(self.dtype, self.sides)[0]
         self._decode = None if entry.codec in RAW else decoder(entry.codec)
+        self._waits = not isinstance(files, LocalFiles)  # for a store; local files put the baton aside themselves
         self._scratch = threading.local()
 
     def shape(self, spot: Spot) -> tuple[int, ...]:
@@ -96,7 +99,8 @@ class FieldReader:
             value = None
             if self.present(spot):
                 try:
-                    data = self._bytes(spot.rows.places[self.entry.name], spot.row)
+                    with ASIDE if self._waits else nullcontext():
+                        data = self._bytes(spot.rows.places[self.entry.name], spot.row)
                     value = CODECS[self.entry.codec].decode(data, np.dtype("V"), ())
                 except FormatError as error:
                     faults.add(spot.slot, self._error(spot, error))
@@ -132,13 +136,16 @@ class FieldReader:
             target = self._codes(starts[-1])
         view, total = memoryview(target.data).cast("B") if target.size else memoryview(b""), 0
         read = self._raw if self._decode is None else self._packed
-        for number, spot in enumerate(spots):
-            try:
-                total += read(spot, target, view, starts[number], spans[number] if spans else None)
-            except FormatError as error:
-                faults.add(spot.slot, self._error(spot, error))
+        long = self._waits or target.nbytes >= LONG * max(len(spots), 1)
+        with ASIDE if long else nullcontext():
+            for number, spot in enumerate(spots):
+                try:
+                    total += read(spot, target, view, starts[number], spans[number] if spans else None)
+                except FormatError as error:
+                    faults.add(spot.slot, self._error(spot, error))
         if self.entry.storage is not None:
-            self._unpack(target, starts, out, begins)
+            with ASIDE if target.nbytes >= LONG else nullcontext():
+                self._unpack(target, starts, out, begins)
         return total
 
     def _elements(self, spot: Spot, spans: Spans | None) -> int:

@@ -8,9 +8,11 @@ from typing import Protocol
 
 from ..entries import ShardEntry
 from ..errors import FormatError
+from .baton import ASIDE
 from .handles import Handle, Handles
 
 Spans = Sequence[tuple[int, int]]
+NOWAIT = getattr(os, "RWF_NOWAIT", 0)  # Linux only
 
 
 class Files(Protocol):
@@ -40,13 +42,17 @@ class Files(Protocol):
         """Numbers of bytes, requests, hits, misses."""
         ...
 
+    def cancel(self) -> None:
+        """End waits, before `close`: reads that wait for a store fail."""
+        ...
+
     def close(self) -> None:
         """Release files and threads."""
         ...
 
 
 class LocalFiles:
-    """Tars and indexes in folders of this machine.
+    """Tars and indexes in folders of this machine. A read puts the thread's baton aside only where it must wait.
 
     Args:
         root: folder of the tars.
@@ -68,10 +74,10 @@ class LocalFiles:
             handle = self._handles.get(self._path(shard))
             if handle.size != shard.bytes:
                 self._refuse(shard, handle)
-            found = os.preadv(handle.fd, (out,), offset)
-            while 0 < found < len(out):  # a signal, or a file system that gives less
-                more = os.preadv(handle.fd, (out[found:],), offset + found)
-                found = found + more if more else -1
+            found = _cached(handle.fd, out, offset)
+            if found < len(out):
+                with ASIDE:  # for a disk
+                    found = _all(handle.fd, out, offset, found)
         except OSError as error:
             raise FormatError(f"{self.root / str(shard.tar)}: cannot be read ({error}){self._hint()}") from error
         if found != len(out):
@@ -106,6 +112,9 @@ class LocalFiles:
         """None beside those of the stream."""
         return {}
 
+    def cancel(self) -> None:
+        """Nothing waits for long here."""
+
     def close(self) -> None:
         """Close the files."""
         self._handles.close()
@@ -113,3 +122,23 @@ class LocalFiles:
     def __reduce__(self) -> tuple[type["LocalFiles"], tuple[Path, Path]]:
         """A copy in another process opens its own files."""
         return LocalFiles, (self.root, self.indexes)
+
+
+def _cached(fd: int, out: memoryview, offset: int) -> int:
+    """Read what lies in the page cache already, without a wait; returns the bytes, 0 where that is not known."""
+    if not NOWAIT:
+        return 0
+    try:
+        return os.preadv(fd, (out,), offset, NOWAIT)
+    except OSError:  # not there, or a file system that cannot tell: what is wrong is told by the read that waits
+        return 0
+
+
+def _all(fd: int, out: memoryview, offset: int, found: int) -> int:
+    """Read the rest of `out`, of which `found` bytes are there; returns all bytes that the file has."""
+    while found < len(out):
+        more = os.preadv(fd, (out[found:],), offset + found)
+        if not more:
+            break
+        found += more
+    return found

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from torch.utils.data import IterableDataset, get_worker_info
 
 from ..errors import UsageError
+from .arguments import check_transforms, whole_number
 from .buffers import Buffers, Memory
 from .guests import STATE_HINT, Forward, Worker
 from .meter import Meter
 from .pump import Pump
 from .ranks import default_threads, rank_and_size
-from .skipped import Skipped
+from .skipped import LOG, Skipped
 from .state import STATE_VERSION, check_state
 from .stats import StreamStats
 from .steps import Steps
@@ -57,21 +58,18 @@ class Loader(IterableDataset):
         device: str | torch.device | None,
         pin_memory: bool | None,
     ) -> None:
-        if not isinstance(batch_size, int) or batch_size < 1:
-            raise UsageError(f"batch_size {batch_size!r}: a batch has at least one record")
+        batch_size = whole_number("batch_size", batch_size, 1)
         if last not in ("pad", "drop"):
             raise UsageError(f"last {last!r}: the last batch is 'pad' or 'drop'")
-        if threads is not None and threads < 0:
-            raise UsageError(f"threads {threads!r}: a number from 0 on, or None")
-        if prefetch is not None and prefetch < 1:
-            raise UsageError(f"prefetch {prefetch!r}: at least one batch is made ahead")
+        threads = None if threads is None else whole_number("threads", threads, 0)
+        prefetch = None if prefetch is None else whole_number("prefetch", prefetch, 1)
         if rank is not None or world_size is not None:
             rank_and_size(rank, world_size)
         self.batch_size, self.last = batch_size, last
         self._rank, self._world_size = rank, world_size
         self.threads = default_threads() if threads is None else threads
         self.prefetch = self.threads + 1 if prefetch is None else prefetch
-        self._batch_transforms = tuple(batch_transforms)
+        self._batch_transforms = tuple(check_transforms(batch_transforms, "batch_transforms"))
         self._tensors = Tensors(device, pin_memory)
         self._epoch, self._position, self._resume = 0, 0, False
         self._jumps = 0  # how often it was told where to go: iterators that have not begun follow
@@ -128,7 +126,12 @@ class Loader(IterableDataset):
         return Forward(self)
 
     def set_epoch(self, epoch: int) -> None:
-        """Begin with this epoch next; where the stream stands in it already (a loaded state), it stays."""
+        """Begin with this epoch next; where the stream stands in it already (a loaded state), it stays.
+
+        Raises:
+            UsageError: it is no number of an epoch.
+        """
+        epoch = whole_number("epoch", epoch, 0)
         if epoch != self._epoch or not self._resume:
             self._epoch, self._position, self._resume = epoch, 0, False
             self._jumps += 1
@@ -144,13 +147,14 @@ class Loader(IterableDataset):
         Raises:
             UsageError: the state is of another version, data set, order or seed; the message says what differs.
         """
-        check_state(state, self._identity())
+        check_state(state, self._identity(), self.epoch_records())
         self._epoch, self._position, self._resume = state["epoch"], state["position"], True
         self._worker = Worker(*state["worker"]) if "worker" in state else None
         self._jumps += 1
 
     def stats(self) -> StreamStats:
         """What was measured since the stream was made."""
+        self._settle()
         return StreamStats(
             steps=self._given, records=self._records, wait_seconds=self._waited, busy_seconds=self._busy,
             bytes_read=sum(self._meter.sizes().values()), decode_seconds=self._meter.seconds(),
@@ -210,6 +214,9 @@ class Loader(IterableDataset):
         began = perf_counter()
         epoch, start = place if jumps == self._jumps else self._begin()
         steps = self._steps(start)
+        if not start and not len(steps):
+            few = f"an epoch has {steps.records} records, one step of all ranks takes {steps.together}"
+            LOG.warning("an epoch without a step: %s; make batches smaller, or use last='pad'", few)
         mine, turns = self._mine(steps)
 
         def make(number: int) -> Batch:
@@ -266,7 +273,14 @@ class Loader(IterableDataset):
     def _transformed(self, batch: Batch) -> Batch:
         began = perf_counter()
         for transform in self._batch_transforms:
-            batch = transform(batch)
+            name = getattr(transform, "__name__", type(transform).__name__)
+            try:
+                batch = transform(batch)
+            except Exception as error:
+                error.add_note(f"in batch transform {name!r}")
+                raise
+            if not isinstance(batch, dict):
+                raise UsageError(f"batch transform {name!r} gave {type(batch).__name__}; it must give a dict")
         if self._batch_transforms:
             self._meter.add("batch_transforms", perf_counter() - began)
         return batch

@@ -32,11 +32,11 @@ def rank_and_size(
         elif inherited is not None:
             rank, world_size = inherited
         else:
-            world_size = int(os.environ.get("WORLD_SIZE", "1"))
-            if world_size > 1 and "RANK" not in os.environ:
+            world_size = _from_environment("WORLD_SIZE", 1)
+            if world_size > 1 and not os.environ.get("RANK", "").strip():
                 hint = "start torch.distributed before the stream is read, or give rank and world_size"
                 raise UsageError(f"WORLD_SIZE is {world_size}, and which rank this process is is not said: {hint}")
-            rank = int(os.environ.get("RANK", "0"))
+            rank = _from_environment("RANK", 0)
     if not 0 <= rank < world_size:
         raise UsageError(f"rank {rank} of {world_size}: ranks are 0 to {world_size - 1}")
     return rank, world_size
@@ -44,5 +44,14 @@ def rank_and_size(
 
 def default_threads() -> int:
     """One a core, shared out between the ranks of this machine."""
-    cores = len(os.sched_getaffinity(0)) // max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    cores = len(os.sched_getaffinity(0)) // max(1, _from_environment("LOCAL_WORLD_SIZE", 1))
     return min(max(cores, 1), MOST_THREADS)
+
+
+def _from_environment(name: str, usual: int) -> int:
+    text = os.environ.get(name, "").strip()
+    if not text:
+        return usual
+    if not text.isdecimal():
+        raise UsageError(f"environment: {name} is {text!r}, no number")
+    return int(text)

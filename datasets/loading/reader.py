@@ -26,7 +26,7 @@ from .records import Records, Wanted
 from .request import Asked
 from .rows import ABSENT
 
-WHOLE = 4 << 20  # bytes of a field that is announced; of a larger one perhaps only slices are wanted
+WHOLE, SLICED = 1 << 30, 1 << 18  # bytes of a field that is announced: as it is, and where only a part of it is read
 
 
 class TableReader:
@@ -114,9 +114,11 @@ class TableReader:
         Of a remote data set, many indexes and fields come at once then. What cannot be read is met again, and told,
         where the records are due.
         """
+        announced = dict.fromkeys(self.records.wanted.names, WHOLE)
+        announced |= {x.entry.name: SLICED for x in self._fields if x.cut is not None}  # only a part of it is read
         where = self.records.where(numbers)
         self.records.open({shard for shard, _ in where})
-        faults = Faults()
+        faults, spots = Faults(), []
         spans: dict[str, tuple[ShardEntry, list[tuple[int, int]]]] = {}
         behind: dict[str, list[int]] = {reference.name: [] for reference, _ in self._children}
         for shard, row in where:
@@ -124,12 +126,16 @@ class TableReader:
                 spot = Spot(self.records.rows(shard), row, 0)
             except FormatError:
                 continue
-            for name in self.records.wanted.names:
+            for name in announced:
                 place = spot.rows.places[name]
                 offset, size = place.offset.item(row), place.size.item(row)
-                if offset != ABSENT and size <= WHOLE:
+                if offset != ABSENT and size <= announced[name]:
                     spans.setdefault(place.shard.index, (place.shard, []))[1].append((offset, size))
-            for reference, child in self._children:
+            spots.append(spot)
+        for reference, child in self._children:
+            named = (_named(reference, spot) for spot in spots)
+            child.records.expect(key for keys in named for key in keys)
+            for spot in spots:
                 behind[reference.name] += self._targets(reference, child, spot, faults)
         for entry, pieces in spans.values():
             files.prefetch(entry, pieces)
@@ -193,10 +199,8 @@ class TableReader:
         """Numbers of the records that a record refers to."""
         known = spot.rows.targets.setdefault(reference.name, {})
         if spot.row not in known:
-            value = spot.rows.references[reference.name][spot.row].as_py()
-            keys = value if reference.many else [value]
             try:
-                known[spot.row] = [child.records.find(key) for key in keys or () if key is not None]
+                known[spot.row] = [child.records.find(key) for key in _named(reference, spot)]
             except KeyError as error:
                 key = spot.rows.keys[spot.row].as_py()
                 where = f"{spot.rows.shard.index}, record {key}: {reference.name} names {error.args[0]!r}"
@@ -206,3 +210,9 @@ class TableReader:
                 faults.add(spot.slot, error)
                 return []
         return known[spot.row]
+
+
+def _named(reference: Reference, spot: Spot) -> list[str]:
+    """Keys that a record names."""
+    value = spot.rows.references[reference.name][spot.row].as_py()
+    return [key for key in (value if reference.many else [value]) or () if key is not None]

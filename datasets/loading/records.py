@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from ..catalog import Catalog
 from ..entries import ShardEntry
-from ..errors import FormatError, UsageError
+from ..errors import FormatError, StoreError, UsageError
 from ..index import arrow_schema, check_keys, read_rows
 from ..names import unit_candidates
 from ..schema import Field, Reference, Schema
 from ..sidecar import Sidecars
 from ..verify import file_sha256
+from .baton import ASIDE
 from .files import Files
 from .rows import Rows, check_sizes, whole_numbers
 
@@ -80,7 +81,8 @@ class Records:
         self.name = f"{catalog.name}, table {table}" + (f", split {split}" if split else "")
         self._columns = self._wanted_columns()
         self._open: OrderedDict[int, Rows] = OrderedDict()
-        self._bytes = 0
+        self._bad: dict[int, FormatError] = {}
+        self._keeping = threading.Lock()
         self._locks = [threading.Lock() for _ in range(16)]
         self._by_unit: dict[str, list[int]] | None = None
 
@@ -102,11 +104,15 @@ class Records:
         """
         rows = self._open.get(shard)
         if rows is not None:
+            with suppress(KeyError):  # another thread has dropped it just now
+                self._open.move_to_end(shard)
             return rows
-        with self._locks[shard % len(self._locks)]:
+        if shard in self._bad:  # read once is enough: every record of it asks
+            raise self._bad[shard]
+        with ASIDE, self._locks[shard % len(self._locks)]:
             rows = self._open.get(shard)
             if rows is None:
-                rows = self._load(self.shards[shard])
+                rows = self._loaded(shard)
                 self._keep(shard, rows)
             return rows  # not what is kept by now: other threads may have dropped it
 
@@ -123,6 +129,10 @@ class Records:
         with ThreadPoolExecutor(OPENERS) as pool:
             list(pool.map(one, closed))
 
+    def expect(self, keys: Iterable[str]) -> None:
+        """Open the indexes that these keys may be in, several at a time."""
+        self.open({shard for key in keys for shard in self._candidates(key)})
+
     def find(self, key: str) -> int:
         """Number of the record with this key; opens only the indexes of shards that hold its unit.
 
@@ -138,21 +148,31 @@ class Records:
     def sizes(self, dimension: str) -> NDArray[np.int64]:
         """Size of a free dimension in every record, (N,) int64; reads one column of each index."""
         name = f"dim.{dimension}"
-        parts = [np.zeros(0, np.int64)]
-        for shard in self.shards:
-            parts.append(whole_numbers(self._joined(shard, ["key", name])[name].combine_chunks()))
-            check_sizes(shard, name, parts[-1])
-        return np.concatenate(parts)
+
+        def one(shard: ShardEntry) -> NDArray[np.int64]:
+            sizes = whole_numbers(self._joined(shard, ["key", name])[name].combine_chunks())
+            check_sizes(shard, name, sizes)
+            return sizes
+
+        with ThreadPoolExecutor(OPENERS) as pool:
+            return np.concatenate([np.zeros(0, np.int64), *pool.map(one, self.shards)])
+
+    def _loaded(self, shard: int) -> Rows:
+        try:
+            return self._load(self.shards[shard])
+        except StoreError:  # it may answer again
+            raise
+        except FormatError as error:
+            self._bad[shard] = error
+            raise
 
     def _keep(self, shard: int, rows: Rows) -> None:
-        self._open[shard] = rows
-        self._bytes += rows.nbytes
-        while self._bytes > MOST_BYTES and len(self._open) > 1:
-            try:
+        with self._keeping:
+            self._open[shard] = rows
+            held = sum(rows.nbytes for rows in self._open.values())
+            while held > MOST_BYTES and len(self._open) > 1:
                 _, old = self._open.popitem(last=False)
-            except KeyError:  # another thread was quicker
-                return
-            self._bytes -= old.nbytes
+                held -= old.nbytes
 
     def _candidates(self, key: str) -> Iterable[int]:
         if not self._own_keys:

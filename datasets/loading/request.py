@@ -94,6 +94,8 @@ def _add(catalog: Catalog, node: Asked, leaf: str, path: str) -> None:
         node.keys.append(references[leaf])
     elif leaf in columns:
         node.columns.append(leaf)
+    elif path == "key":
+        raise UsageError("'key': it is in every batch, without being asked for")
     else:
         known = ", ".join([*schema.by_name, *columns, *references])
         raise UsageError(f"{path!r}: table {node.table!r} has no {leaf!r} (it has {known})")
@@ -107,8 +109,31 @@ def _sample(schema: Schema, node: Asked, leaf: str, request: Request, path: str)
         dimension = leaf if leaf in schema.dimensions else None
     if not isinstance(dimension, str):
         raise UsageError(f"sample {path!r}: table {node.table!r} has no field or dimension {leaf!r} to draw from")
+    grids = [x.name for x in node.fields.values() if x.shape[:1] == (dimension,) and _is_picture(x)]
+    if grids:
+        raise UsageError(f"sample {path!r}: {grids[0]!r} is a grid, not a pool of elements; nothing is drawn from it")
     if not any(entry.shape[:1] == (dimension,) for entry in node.fields.values()):
         raise UsageError(f"sample {path!r}: no field over dimension {dimension!r} is among the fields asked for")
     if dimension in node.cuts:
         raise UsageError(f"sample {path!r}: dimension {dimension!r} is drawn from twice")
+    refuse_other_axes(node, dimension, f"sample {path!r}")
     node.cuts[dimension] = sample_of(schema, dimension, request, node.table)
+
+
+def _is_picture(entry: Field) -> bool:
+    rows, columns = (*entry.shape[:2], 0, 0)[:2]
+    named = str(rows).endswith("height") and str(columns).endswith("width")
+    return named or entry.codec in ("jpg", "png", "rgb")
+
+
+def refuse_other_axes(node: Asked, dimension: str, what: str) -> None:
+    """Refuse a cut along a dimension that is a later axis of another field: its elements would not match any more.
+
+    Raises:
+        UsageError: with the fields' names.
+    """
+    names = [name for name, entry in node.fields.items() if dimension in entry.shape[1:]]
+    if names:
+        raise UsageError(
+            f"{what}: {', '.join(names)} has {dimension!r} as a later axis, which is not cut; leave it out"
+        )

@@ -78,8 +78,14 @@ class Rows:
             check_sizes(shard, name, values)
         self.targets: dict[str, dict[int, list[int]]] = {}
         self._numbers: dict[str, int] | None = None
-        self.nbytes = sum(place.nbytes for place in self.places.values()) + self.keys.nbytes
-        self.nbytes += sum(column.nbytes for column in (*self.columns.values(), *self.references.values()))
+        self._arrays = sum(place.nbytes for place in self.places.values()) + self.keys.nbytes
+        self._arrays += sum(column.nbytes for column in (*self.columns.values(), *self.references.values()))
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it takes by now: numbers by key, and of the records referred to, come when they are wanted."""
+        known = sum(len(targets) for targets in self.targets.values())
+        return self._arrays + 128 * len(self._numbers or ()) + 300 * known
 
     def __len__(self) -> int:
         """Number of records."""
@@ -89,7 +95,6 @@ class Rows:
         """Row of a key, None where it is not here."""
         if self._numbers is None:
             self._numbers = {name: row for row, name in enumerate(self.keys.to_pylist())}
-            self.nbytes += 128 * len(self._numbers)
         return self._numbers.get(key)
 
 

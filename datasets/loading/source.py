@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import FormatError, SchemaError, StoreError
 from ..order import key_of, mix64
+from .baton import BATON
 from .buffers import Memory
 from .cuts import window_counts
 from .faults import Faults
@@ -46,6 +47,7 @@ class Source:
         transforms: applied to each record, in order.
         on_error: `raise`, or `skip` what cannot be read.
         skipped: gets what was skipped.
+        fixed: whether every epoch has the draws of the first.
     """
 
     def __init__(
@@ -56,7 +58,10 @@ class Source:
         transforms: Sequence[Transform],
         on_error: str,
         skipped: Skipped,
+        *,
+        fixed: bool = False,
     ) -> None:
+        self._fixed = fixed
         self.reader, self.seed, self.windows = reader, seed, windows
         self._transforms, self._on_error, self._skipped = tuple(transforms), on_error, skipped
         self._first: NDArray[np.int64] | None = None
@@ -99,7 +104,7 @@ class Source:
             FormatError: a record cannot be read, and is not to be skipped; or none of them can.
         """
         others = self._others(int(items[0]))
-        items, repeat = items.copy(), repeat.copy()
+        items, repeat, epoch = items.copy(), repeat.copy(), 0 if self._fixed else epoch
         while True:
             faults = Faults()
             arrays = self._attempt(items, epoch, buffers, faults, meter)
@@ -138,7 +143,8 @@ class Source:
         numbers, starts = self.locate(items)
         key = key_of(self.seed, "draws", epoch)
         rows = Picked(numbers, range(len(items)), len(items), range(len(items)), items, starts)
-        fields = self.reader.read(rows, key, buffers, faults, meter)
+        with BATON:
+            fields = self.reader.read(rows, key, buffers, faults, meter)
         if faults:
             return {}
         arrays: Arrays = {"key": self.reader.keys(numbers)}

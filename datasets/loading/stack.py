@@ -94,10 +94,28 @@ def _transformed(
                 made = transform(made, generator)
             else:
                 made = transform(made)
+            if not isinstance(made, Mapping):
+                raise SchemaError(f"it gave {type(made).__name__}; a transform gives a dict")
         except Exception as error:
             error.add_note(f"in transform {getattr(transform, 'name', transform)!r} of record {name!r}")
             raise
-    return made
+    return {field: _array(field, value, name) for field, value in made.items()}
+
+
+def _array(field: str, value: Any, name: str) -> Any:
+    """A transform's value as an array: numbers become one, JSON values stay.
+
+    Raises:
+        SchemaError: a value that no batch of arrays holds.
+    """
+    if isinstance(value, bool | int | float):
+        return np.asarray(value)
+    kind = value.dtype.kind if isinstance(value, np.ndarray | np.generic) else ""
+    foreign = type(value).__module__.partition(".")[0] == "torch"
+    if foreign or kind in ("U", "S", "O", "V"):
+        what = "a torch tensor" if foreign else f"an array of {value.dtype}"
+        raise SchemaError(f"transforms: {field!r} of record {name!r} is {what}; give a numpy array of numbers")
+    return value
 
 
 def _stacked(field: str, made: Records, names: Sequence[str], kept: Arrays, buffers: Memory) -> Arrays:

@@ -5,27 +5,36 @@ from typing import Any
 from ..errors import UsageError
 
 STATE_VERSION = 1
+KINDS = {"data": "a mixture, not of one stream", "by": "one stream, not of a mixture"}  # what lacks these
 CONTENT = ("records", "shards")  # of an identity, what may change between two epochs
 
 
-def check_state(state: dict[str, Any], identity: dict[str, Any]) -> None:
+def check_state(state: object, identity: dict[str, Any], records: int) -> None:
     """Refuse a state that leads elsewhere.
 
     Args:
         state: of some stream.
         identity: of the stream that shall go on from it.
+        records: of its epoch.
 
     Raises:
         UsageError: it is of another version, data set, order or seed; the message says what differs.
     """
+    if not isinstance(state, dict):
+        raise UsageError(f"stream state: {state!r} is none; it is what state_dict() gave")
     if state.get("version") != STATE_VERSION:
         raise UsageError(f"stream state of version {state.get('version')!r}; this Tessera has {STATE_VERSION}")
     numbers = state.get("epoch"), state.get("position")
-    if not all(isinstance(number, int) and number >= 0 for number in numbers):
-        raise UsageError(f"stream state: epoch and position are {numbers[0]!r} and {numbers[1]!r}, no numbers")
+    whole = all(type(number) is int and number >= 0 for number in numbers)
+    if not whole or state["position"] > records:
+        raise UsageError(
+            f"stream state: epoch {numbers[0]!r}, position {numbers[1]!r} of {records} records: there is no such place"
+        )
     exempt = () if state["position"] else CONTENT  # a data set may grow between two epochs
     for name, value in identity.items():
         if name not in exempt and not _same(state.get(name), value, exempt):
+            if name not in state and name in KINDS:
+                raise UsageError(f"stream state: it is that of {KINDS[name]}")
             raise UsageError(f"stream state: {name} was {state.get(name)!r}, this stream's is {value!r}")
 
 

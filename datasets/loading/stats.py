@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-CALM = 0.02  # share of the time that a loop may wait before the loader is called its limit
+CALM = 0.02  # share of the time that a loop may wait before the loader is called slow
+LIMIT = 1 / 3  # from here on a faster loader would give half as many steps again
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,10 @@ class StreamStats:
         name, share = self.costly()
         field_text = f"; {name!r} takes {share:.0%} of the loader's time" if name else ""
         waits = f"the loop waits {self.wait_share:.1%} of its time ({self.wait_ms:.2f} ms a step) for batches"
-        if self.wait_share > CALM:
+        if self.wait_share > LIMIT:
             return f"the loader is the limit: {waits}{field_text}"
+        if self.wait_share > CALM:
+            return f"the loader slows the model: {waits}{field_text}"
         return f"the model is the limit: {waits}{field_text}"
 
     def logs(self) -> dict[str, float]:

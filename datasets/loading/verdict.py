@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ..errors import UsageError
 from .tensors import Batch
 
 if TYPE_CHECKING:
     from .loader import Loader
 
 KEPT = 4  # batches that are given again and again
-NOTICED = 0.02  # a smaller gain is called none
+NOTICED, MUCH = 0.02, 0.5  # a smaller gain is called none; a larger one makes the loader the limit
 
 
 @dataclass(frozen=True)
@@ -42,18 +43,21 @@ class Diagnosis:
 
     @property
     def limit(self) -> str:
-        """`loader` or `model`."""
-        return "loader" if self.gain > NOTICED else "model"
+        """`loader` where a faster one gives half as many steps again, `both` where it is noticed, else `model`."""
+        return "loader" if self.gain > MUCH else "both" if self.gain > NOTICED else "model"
 
     def __str__(self) -> str:
         """One line."""
         times = f"{self.live_ms:.2f} ms a step, {self.replay_ms:.2f} ms with batches from memory"
         field = f"; {self.costly!r} takes {self.costly_share:.0%} of the loader's time" if self.costly else ""
-        return f"the {self.limit} is the limit: {times}, so a faster loader gains at most {self.gain:.0%}{field}"
+        both = "the loader slows the model" if self.limit == "both" else f"the {self.limit} is the limit"
+        return f"{both}: {times}, so a faster loader gains at most {self.gain:.0%}{field}"
 
 
 def diagnose(loader: "Loader", step: Callable[[Batch], Any], steps: int) -> Diagnosis:
     """Measure `step` with a stream's batches and with batches that are kept; see `Loader.diagnose`."""
+    if not len(loader):
+        raise UsageError("an epoch has no step: make batches smaller, or use last='pad'")
     with closing(_endless(loader)) as batches:  # before the second half: its threads would take time from that
         kept = [next(batches) for _ in range(KEPT)]
         for batch in kept:

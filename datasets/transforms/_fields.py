@@ -43,6 +43,12 @@ def is_picture(field: Field) -> bool:
     return field.codec in PICTURES or (str(rows).endswith("height") and str(columns).endswith("width"))
 
 
+def are_positions(field: Field) -> bool:
+    """Whether a field holds places in a picture, in pixels: a list of (x, y), or of (x, y, confidence)."""
+    floats = field.dtype.startswith("float")
+    return floats and field.unit in ("pixel", "pixels") and len(field.shape) > 1 and field.shape[-1] in (2, 3)
+
+
 def measured_in(field: Field, *units: str) -> bool:
     """Whether a field's unit is one of these, or begins with one as a word ("metre per second", but not "radiance")."""
     return any(field.unit == unit or field.unit.startswith(unit + " ") for unit in units)

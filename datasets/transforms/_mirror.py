@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..schema import Field
-from ._fields import is_picture, measured_in
+from ._fields import are_positions, is_picture, measured_in
 
 # laid out along a frame's axes, or raw
 LAID_OUT = ("octree_", "voxel_blocks", "voxel_states", "probe_radiance", "probe_mask", "raw_")
@@ -28,10 +28,12 @@ def mirror_kind(name: str, field: Field) -> str:
         return "matrix"
     if shape[-2:] in ((3, 3), (4, 4)):
         return "refused"
-    if measured_in(field, "pixel"):
-        return "pixels" if shape[-1:] in ((2,), (3,)) else "same"
-    if measured_in(field, "radian") and shape[-1:] == (3,):
-        return "axis_angle"
+    if any(str(side).endswith(("height", "width")) for side in shape) or shape[-2:] == (3, 4):
+        return "refused"  # pictures behind other axes, projections
+    if any(word in field.unit.split() for word in ("pixel", "pixels")):
+        return "pixels" if are_positions(field) else "refused"
+    if any(word in field.unit.split() for word in ("radian", "radians")):
+        return "axis_angle" if field.unit in ("radian", "radians") and shape[-1:] == (3,) else "refused"
     return _frame_kind(base, field)
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..errors import SchemaError, UsageError
 from ..schema import Field
-from ._fields import Fields, Record, is_picture, measured_in, prefix_of
+from ._fields import Fields, Record, are_positions, is_picture, measured_in, prefix_of
 from ._resize import resize_linear, resize_nearest
 
 MEASURED = (
@@ -96,6 +96,9 @@ class RandomCrop:
         """
         own = {name: field for name, field in fields.items() if prefix_of(name) == self.of}
         kinds = {name: (self._kind(name, field), len(field.shape)) for name, field in own.items()}
+        unknown = [name for name, (kind, _) in kinds.items() if kind == "refused"]
+        if unknown:
+            raise UsageError(f"transform {self.name}: nobody knows how {', '.join(unknown)} changes; leave it out")
         self._fields = {name: (kind, sides) for name, (kind, sides) in kinds.items() if kind}
         self.fixed = frozenset(name for name, (kind, _) in kinds.items() if kind in ("linear", "nearest"))
         strangers = (self.linear | self.nearest) - self.fixed
@@ -109,6 +112,8 @@ class RandomCrop:
     def _kind(self, name: str, field: Field) -> str:
         base, shape = name.rpartition(".")[2], field.shape
         if is_picture(field):
+            if any(word in field.unit.split() for word in ("pixel", "pixels")):
+                return "refused"  # optical flow: its values would have to change, too
             colours = field.dtype.startswith("float") or field.codec == "jpg"
             colours |= field.dtype == "uint8" and shape[2:] in ((3,), (4,))
             colours &= not (field.frame or field.nan or measured_in(field, *MEASURED))
@@ -119,9 +124,13 @@ class RandomCrop:
             return "intrinsics"
         if base.endswith("calib") and shape[-2:] == (4, 4):
             return "calib"
-        if measured_in(field, "pixel") and shape[-1:] == (2,):
+        if are_positions(field):
             return "pixels"
-        return "ndc" if field.frame == "ndc" and shape[-1:] in ((2,), (3,)) else ""
+        pixels = any(word in field.unit.split() for word in ("pixel", "pixels"))
+        if pixels or any(str(side).endswith(("height", "width")) for side in shape):
+            return "refused"  # velocities, sizes, pictures behind other axes: nobody knows
+        places = field.frame == "ndc" and shape[-1:] in ((2,), (3,)) and not measured_in(field, "unit vector")
+        return "ndc" if places else ""
 
     def __call__(self, record: Record, rng: Generator | None = None) -> dict[str, NDArray[Any]]:
         """The record within the window.

@@ -18,8 +18,7 @@ from tessera.datasets import FormatError
 from tessera.datasets.cache import open_remote
 from tessera.datasets.caching.files import CachedFiles
 from tessera.datasets.caching.parts import CacheOptions
-from tessera.datasets.errors import StoreError
-from tessera.datasets.errors import UsageError
+from tessera.datasets.errors import StoreError, UsageError
 
 from .cache_data import disk_bytes, fill, random_read
 from .proxy import serving

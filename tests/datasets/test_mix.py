@@ -198,7 +198,7 @@ def test_a_state_of_another_mixture_is_refused(roots):
     for other, message in [
         (mixed(roots[1:3], (2, 1), batch_size=4), "weights"),
         (mixed(roots[2:], (1, 2), batch_size=4), "streams|records"),
-        (mixed(roots[1:3], (1, 2), batch_size=4, by="batch"), "by"), (Stream(roots[1]), "data|table"),
+        (mixed(roots[1:3], (1, 2), batch_size=4, by="batch"), "by"), (Stream(roots[1]), "of a mixture"),
     ]:  # fmt: skip
         with pytest.raises(UsageError, match=message):
             other.load_state_dict(mix.state_dict())

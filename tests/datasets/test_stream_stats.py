@@ -98,7 +98,7 @@ def test_a_slow_field_is_named(small: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_slow_model_is_the_model(small: Path) -> None:
     with at_most(20), Stream(small, batch_size=5, threads=2) as stream:
         found = stream.diagnose(lambda batch: time.sleep(STEP), steps=15)
-        assert found.gain < 0.5 and found.live_ms > 0.9e3 * STEP and f"the {found.limit} is the limit" in str(found)
+        assert found.gain < 0.5 and found.live_ms > 0.9e3 * STEP and found.limit in ("model", "both")
         for _ in stream:
             time.sleep(STEP)
         assert stream.stats().wait_share < 0.4

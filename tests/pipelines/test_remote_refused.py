@@ -53,7 +53,7 @@ def test_without_s3fs_one_line_says_what_to_install(
     monkeypatch.delitem(importlib.import_module("fsspec.registry")._registry, "s3", raising=False)
     assert cli.run(["shards", "toy", "--raw", str(toy.raw), "--out", "s3://some/where"]) == 2
     said = capsys.readouterr().err
-    assert "pip install 'tessera[s3]'" in said and len(said.splitlines()) == 1
+    assert "pip install -e '.[s3]'" in said and len(said.splitlines()) == 1
 
 
 def test_raw_and_out_in_each_other_are_refused(toy: Toy, url: str) -> None:

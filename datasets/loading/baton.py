@@ -1,0 +1,50 @@
+"""One thread at a time does the light work of a batch, so that threads do not fight over Python's lock.
+
+Lookups and small reads from the page cache take microseconds each. Two threads that do such work at once hand Python's
+lock back and forth at each call, and are slower than one. So whoever does it holds a baton; and puts it aside for what
+runs without Python's lock and takes longer: decoding, large copies, and every wait for a disk or a store.
+"""
+
+import os
+import threading
+from types import TracebackType
+
+LONG = 1 << 17  # bytes whose copy takes longer than to hand the baton over
+
+
+class Baton:
+    """A lock that its holder may put aside for a while; as a context manager, it is held."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        """Take it; whoever has it is waited for."""
+        self._lock.acquire()
+        _HELD.baton = self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Let it go."""
+        _HELD.baton = None
+        self._lock.release()
+
+
+class _Aside:
+    """Puts the baton aside that this thread holds, if it holds one."""
+
+    def __enter__(self) -> None:
+        baton = getattr(_HELD, "baton", None)
+        if baton is not None:
+            baton.__exit__(None, None, None)
+        _HELD.__dict__.setdefault("put", []).append(baton)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        baton = _HELD.put.pop()
+        if baton is not None:
+            baton.__enter__()
+
+
+_HELD = threading.local()
+ASIDE = _Aside()
+BATON = Baton()  # of this process: Python's lock is one, too
+os.register_at_fork(after_in_child=lambda: BATON.__init__())  # type: ignore[misc]  # its holder is not here
