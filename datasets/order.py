@@ -34,6 +34,7 @@ _GOLDEN, _FIRST, _SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1C
 _HALF, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
 
 
+@lru_cache(maxsize=4096, typed=True)  # the same few are asked for by every batch
 def key_of(*names: int | str) -> int:
     """Key of one purpose, such as `key_of(seed, dataset, "order", epoch)`: 64 bits of a SHA-256.
 

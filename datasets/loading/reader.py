@@ -66,7 +66,7 @@ class TableReader:
         ]
 
     def read(self, picked: Picked, key: int, buffers: Memory, faults: Faults, meter: Meter) -> Arrays:
-        """Arrays of the records; with faults, what they hold is of no use.
+        """Arrays of the records, and `key`, their keys, of the stream's own table; with faults, they are of no use.
 
         Args:
             picked: which records.
@@ -89,7 +89,7 @@ class TableReader:
         meter.add("index", perf_counter() - began)
         if faults:
             return {}
-        out: Arrays = {}
+        out: Arrays = {} if self.asked.prefix else {"key": [spot.rows.keys[spot.row].as_py() for spot in spots]}
         for field in self._fields:
             began, name = perf_counter(), self.asked.prefix + field.entry.name
             cut = spans.get(field.cut.dimension) if field.cut else None
@@ -147,10 +147,6 @@ class TableReader:
         """Names of the fields that come with `.present`."""
         own = {self.asked.prefix + x.entry.name for x in self._fields if x.entry.optional or self._nullable}
         return own.union(*(child.optional() for _, child in self._children))
-
-    def keys(self, numbers: NDArray[np.int64]) -> list[str]:
-        """Keys of records."""
-        return [self.records.rows(shard).keys[row].as_py() for shard, row in self.records.where(numbers)]
 
     def _spots(self, picked: Picked, faults: Faults) -> list[Spot]:
         found = []

@@ -147,7 +147,7 @@ class Source:
             fields = self.reader.read(rows, key, buffers, faults, meter)
         if faults:
             return {}
-        arrays: Arrays = {"key": self.reader.keys(numbers)}
+        arrays: Arrays = {"key": fields.pop("key")}
         if self.windows is not None and starts is not None:
             steps = starts[:, None] + np.arange(self.windows.window)
             sizes = self._sizes(numbers)

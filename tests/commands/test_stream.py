@@ -76,7 +76,7 @@ def test_unknown_options_and_no_folder(whole: Path, capfd: pytest.CaptureFixture
         status, _, err = said(capfd, *arguments)
         assert status == 2 and "Traceback" not in err
     status, _, err = said(capfd, tmp_path / "gone")
-    assert status == 1 and err.count("\n") == 1 and "no dataset.json here" in err
+    assert status == 1 and err.count("\n") == 1 and "there is no such folder" in err
 
 
 @pytest.mark.parametrize("name", ["set", "[/x]", "[red]"])
