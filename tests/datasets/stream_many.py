@@ -35,12 +35,12 @@ def threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("tessera-stream")]
 
 
-def files() -> list[str]:
-    """Tars of data sets that this process has open."""
+def files(root: Path | None = None) -> list[str]:
+    """Tars of data sets that this process has open; of one data set, for other tests may have left theirs."""
     found = []
     for name in os.listdir("/proc/self/fd"):
         try:
             found.append(os.readlink(f"/proc/self/fd/{name}"))
         except OSError:
             continue
-    return [path for path in found if path.endswith((".tar", ".parquet"))]
+    return [path for path in found if path.endswith((".tar", ".parquet")) and path.startswith(str(root or "/"))]

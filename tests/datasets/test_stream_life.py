@@ -53,9 +53,9 @@ def test_leaving_the_loop_stops_the_threads(small: Path, count: int) -> None:
     assert not threads()
     iter(stream)  # never begun
     assert not threads() and len(list(stream)) == 12
-    assert files()
+    assert files(small)
     stream.close()
-    assert not files()
+    assert not files(small)
 
 
 @pytest.mark.parametrize("count", [0, 2])
@@ -82,7 +82,7 @@ def test_a_stream_closed_while_it_is_read_says_so(small: Path) -> None:
         with pytest.raises(UsageError, match="closed while it was read"):
             for _ in stream:
                 stream.close()
-        assert not threads() and not files() and len(list(stream)) == 12, "and it can be used again"
+        assert not threads() and not files(small) and len(list(stream)) == 12, "and it can be used again"
         stream.close()
         stream.close()
 
@@ -150,7 +150,7 @@ def test_garbage_without_close(small: Path) -> None:
         del stream, batches, loop
         gc.collect()
         gc.collect()  # what the finalisers let go
-        assert not threads() and not files()
+        assert not threads() and not files(small)
 
 
 def test_an_iterator_collected_by_its_own_thread_does_not_wait_for_itself(small: Path) -> None:
