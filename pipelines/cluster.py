@@ -114,9 +114,13 @@ def start_ray(workers: int, address: str | None, recipe: str) -> int:
     except ray.exceptions.RayTaskError as error:
         raise TesseraError(f"a worker cannot start: {error.cause}") from error
     except ray.exceptions.RayError as error:
-        todo = "fewer --workers need less memory, --workers 0 does without Ray"
-        raise TesseraError(f"Ray's workers die at their start ({type(error).__name__}); {todo}") from error
+        raise _dead_at_start(error) from error
     return at_once
+
+
+def _dead_at_start(error: Exception) -> TesseraError:
+    todo = "fewer --workers need less memory, --workers 0 does without Ray"
+    return TesseraError(f"Ray's workers die at their start ({type(error).__name__}); {todo}")
 
 
 def _compare_versions() -> None:
@@ -206,6 +210,8 @@ def _after_crash(flight: _Flight, error: Exception, retries: int) -> _Flight:
     if outside:
         flight.lost += 1
         if flight.lost > 3:
+            if isinstance(error, ray.exceptions.OutOfMemoryError) and not standing.unit:
+                raise _dead_at_start(error) from error
             raise TesseraError(f"{task.name}: its worker died {flight.lost} times outside any unit: {error}") from error
         return replace(flight, task=task)
     strikes = flight.strikes.get(standing.unit, 0) + 1

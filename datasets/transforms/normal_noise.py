@@ -13,11 +13,11 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from ..errors import SchemaError
-from ..schema import Field
-from ._fields import Fields, Record, Selected
+from ._fields import Record
+from ._noise import Noise
 
 
-class NormalNoise:
+class NormalNoise(Noise):
     """Tilts unit vectors; zero vectors (no direction) stay zero.
 
     Args:
@@ -29,19 +29,9 @@ class NormalNoise:
     """
 
     name = "normal_noise"
-    writes: tuple[Field, ...] = ()
-    random = True
 
     def __init__(self, sigma: float = 0.05, fields: str | Sequence[str] = "normal") -> None:
-        if not 0 <= sigma < np.inf:
-            raise ValueError(f"sigma {sigma} is no standard deviation")
-        self.sigma = sigma
-        self._selected = Selected(self.name, fields)
-        self.reads = self._selected.names
-
-    def bind(self, fields: Fields) -> None:
-        """Check that the fields are delivered, as floats."""
-        self._selected.bind(fields, "float", "float")
+        super().__init__(sigma, fields)
 
     def __call__(self, record: Record, rng: Generator) -> dict[str, NDArray[Any]]:
         """The record with tilted normals.

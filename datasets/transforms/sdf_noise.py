@@ -7,11 +7,11 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from ..schema import Field
-from ._fields import Fields, Record, Selected
+from ._fields import Record
+from ._noise import Noise
 
 
-class SdfNoise:
+class SdfNoise(Noise):
     """Adds independent Gaussian noise to float fields.
 
     Args:
@@ -23,19 +23,9 @@ class SdfNoise:
     """
 
     name = "sdf_noise"
-    writes: tuple[Field, ...] = ()
-    random = True
 
     def __init__(self, sigma: float = 0.005, fields: str | Sequence[str] = "sdf") -> None:
-        if not 0 <= sigma < np.inf:
-            raise ValueError(f"sigma {sigma} is no standard deviation")
-        self.sigma = sigma
-        self._selected = Selected(self.name, fields)
-        self.reads = self._selected.names
-
-    def bind(self, fields: Fields) -> None:
-        """Check that the fields are delivered, as floats."""
-        self._selected.bind(fields, "float", "float")
+        super().__init__(sigma, fields)
 
     def __call__(self, record: Record, rng: Generator) -> dict[str, NDArray[Any]]:
         """The record with noisy distances.

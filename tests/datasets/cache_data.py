@@ -6,7 +6,11 @@ from pathlib import Path
 
 import numpy as np
 from tessera.datasets.caching.files import CachedFiles
+from tessera.datasets.caching.parts import CacheOptions
 from tessera.datasets.entries import ShardEntry
+
+QUICK = (0.001, 0.001, 0.001, 0.001)
+SMALL = CacheOptions(chunk=4096, waits=QUICK)
 
 
 def fill(root: Path, size: int) -> tuple[Path, ShardEntry, bytes]:
@@ -43,3 +47,10 @@ def disk_bytes(folder: Path) -> int:
                 except FileNotFoundError:  # evicted or renamed meanwhile
                     continue
     return total
+
+
+def whole(files, shard):
+    """All bytes of a tar."""
+    out = bytearray(shard.bytes)
+    files.read(shard, 0, memoryview(out))
+    return out

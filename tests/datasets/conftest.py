@@ -13,6 +13,9 @@ import pytest
 from hypothesis import settings
 from tessera.datasets import Catalog, Column, Dataset, Field, Octahedral, Reference, Rounded, Schema, ShardWriter
 from tessera.datasets.catalog import scan_shards
+from tessera.datasets.entries import ShardEntry
+
+from .cache_data import fill
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
@@ -177,3 +180,9 @@ def frame_scalars() -> dict[str, Any]:
 def canary(tmp_path: Path) -> Path:
     """A folder that is there once a pickle was run."""
     return tmp_path / "canary"
+
+
+@pytest.fixture
+def big(tmp_path: Path) -> tuple[Path, ShardEntry, bytes]:
+    """(folder of one tar of random bytes, its entry, the bytes)."""
+    return fill(tmp_path / "store", 300_000)

@@ -172,6 +172,15 @@ def test_deaths_outside_a_units_work_are_no_units_fault_and_do_not_go_on_for_eve
         crash(flight, unit, stage)
 
 
+def test_workers_killed_for_memory_before_any_unit_say_what_to_do(flight: _Flight) -> None:
+    """Ray's monitor looks four times a second: what finds no memory may die after the warm-up as well as in it."""
+    full = ray.exceptions.OutOfMemoryError("killed")
+    for _ in range(3):
+        flight = crash(flight, "", "", error=full)
+    with pytest.raises(TesseraError, match=r"die at their start \(OutOfMemoryError\); fewer --workers"):
+        crash(flight, "", "", error=full)
+
+
 NODE_DIED = ray.exceptions.NodeDiedError("gone")
 
 

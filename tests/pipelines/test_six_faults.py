@@ -127,6 +127,7 @@ def test_workers_that_find_no_memory_at_their_start_are_one_clear_line(
     six: Toy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAY_memory_usage_threshold", "0.001")
+    monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "20")
     done = six.call("--workers", "1")
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith("tessera shards: Ray's workers die at their start (OutOfMemoryError); fewer --workers")

@@ -1,5 +1,8 @@
 """torch's DataLoader over a byte index of the tars: whole records are read, and decoded by numpy and Pillow."""
 
+from collections.abc import Callable
+from typing import Any
+
 from torch.utils.data import DataLoader
 
 from ..byte_index import ByteIndex
@@ -10,13 +13,17 @@ from . import Epochs, Job
 
 def loader(job: Job) -> Epochs:
     """Worker processes; a global permutation each epoch."""
-    records = Records(ByteIndex(job.profile, job.root))
+    return workers(Records(ByteIndex(job.profile, job.root)), stacked, job)
+
+
+def workers(records: Any, collate: Callable[[Any], Any], job: Job) -> Epochs:
+    """A DataLoader as fast as its settings make it: its workers stay, and make the batches."""
     batches: DataLoader = DataLoader(
-        records,  # type: ignore[arg-type]
+        records,
         job.batch_size,
         shuffle=True,
         num_workers=job.threads,
-        collate_fn=stacked,
+        collate_fn=collate,
         drop_last=True,
         persistent_workers=True,
     )

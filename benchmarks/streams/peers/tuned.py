@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
 from torchvision.io import ImageReadMode, decode_image
 
 from ..byte_index import ByteIndex
 from ..deliver import Batch, cropped, first
 from ..profiles import Item, Profile
 from . import Epochs, Job
+from .dataloader import workers
 
 
 class Slices:
@@ -75,13 +75,4 @@ def _same(batch: Any) -> Any:
 
 def loader(job: Job) -> Epochs:
     """Worker processes; a global permutation each epoch."""
-    batches: DataLoader = DataLoader(
-        Slices(ByteIndex(job.profile, job.root)),  # type: ignore[arg-type]
-        job.batch_size,
-        shuffle=True,
-        num_workers=job.threads,
-        collate_fn=_same,
-        drop_last=True,
-        persistent_workers=True,
-    )
-    return lambda: iter(batches)
+    return workers(Slices(ByteIndex(job.profile, job.root)), _same, job)
