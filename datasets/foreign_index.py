@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import shutil
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .catalog import CATALOG, Catalog
-from .commit import write_file
 from .entries import ShardEntry
 from .errors import FormatError
-from .indexing.folder import INDEX_VERSION, Tar, find_tars, index_folders, locked, state_name, writable
+from .indexing.folder import INDEX_VERSION, Tar, find_tars, state_name
+from .indexing.places import SCANS, STATE, index_folders, kept, locked, put, refuse_planted, sweep, writable
 from .indexing.rows import shard_index
 from .indexing.scan import Scan, read_scan, scan_tar
 from .indexing.schema import Inference, LeftOut
@@ -21,9 +20,6 @@ from .indexing.state import TABLE, State, read_state, state_bytes
 from .schema import Schema
 from .shard import shard_stem
 
-STATE = "index.json"
-SCANS = "scans"
-KEPT = 2  # states of a folder: readers of the one before this go on
 Progress = Callable[[int, int], None]
 
 
@@ -60,14 +56,14 @@ def open_foreign(
 
     Args:
         folder: folder of the tars; those in a sub-folder are a split of its name.
-        index_dir: where the indexes lie; by default in `.tessera-index` there, or in the user's cache where that
-            cannot be written to.
+        index_dir: where the indexes lie, in a folder for this data set alone; by default in `.tessera-index` there,
+            or in the user's cache where that cannot be written to.
         threads: tars that are read at once; by default one a core.
         progress: called with the bytes that are indexed and those of all tars.
 
     Raises:
-        FormatError: no tar, a damaged or truncated one, records that WebDataset could not read back, or no place for
-            the index; the message names the tar, and what to do.
+        FormatError: no tar, a damaged or truncated one, records that WebDataset could not read back, no place for
+            the index, or a link or the like in its place; the message names the path, and what to do.
     """
     folder = Path(folder)
     if (folder / CATALOG).exists():
@@ -75,6 +71,7 @@ def open_foreign(
     tars = find_tars(folder)
     folders = index_folders(folder, Path(index_dir) if index_dir is not None else None)
     for place in folders:
+        refuse_planted(place, state_name(tars), sorted({tar.split for tar in tars}))
         if state := read_state(place / state_name(tars) / STATE, tars):
             return _set(state, place / state_name(tars), folder)
     place = writable(folders)
@@ -120,21 +117,21 @@ class _Build:
         for tar in self._tars:
             inference.compare(self._read(tar))
         state = self._write(inference)
-        self._sweep()
+        sweep(self._place, state_name(self._tars), {self._path(tar).name for tar in self._tars})
         return state
 
     def _path(self, tar: Tar) -> Path:
         return self._place / SCANS / f"{tar.mark}.parquet"
 
     def _scan(self, tar: Tar) -> None:
-        if self._path(tar).exists():
+        if kept(self._path(tar)):
             return
         path = self._folder / tar.path
         data = scan_tar(path)
         now = path.stat()
         if (now.st_size, now.st_mtime_ns) != (tar.size, tar.mtime_ns):
             raise FormatError(f"{path}: changed while it was indexed; index again once it is written")
-        write_file(self._path(tar), data, self._run)
+        put(self._path(tar), data, self._run)
 
     def _read(self, tar: Tar) -> Scan:
         try:
@@ -163,7 +160,7 @@ class _Build:
         ).with_shards(tuple(entries), 0, "complete")  # fmt: skip
         have = inference.have()
         state = State(catalog, {name: have[raw] for name, raw in raws.items()}, tuple(left_out))
-        write_file(self._place / state_name(self._tars) / STATE, state_bytes(state), self._run)
+        put(self._place / state_name(self._tars) / STATE, state_bytes(state), self._run)
         return state
 
     def _shard(self, tar: Tar, group: int, schema: Schema, raws: dict[str, str]) -> ShardEntry:
@@ -173,17 +170,7 @@ class _Build:
         data = shard_index(scan, schema, raws, tar, unit, group)
         path = self._place / state_name(self._tars) / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_file(path, data, self._run)
+        put(path, data, self._run)
         digest = hashlib.sha256(data).hexdigest()
         units = (unit,) if len(scan.records) else ()
         return ShardEntry(TABLE, tar.split, group, 0, name, digest, tar.path, tar.size, "", len(scan.records), units)
-
-    def _sweep(self) -> None:
-        """Delete scans of tars that are gone, and states but the last two."""
-        known = {self._path(tar) for tar in self._tars}
-        for path in (self._place / SCANS).glob("*.parquet"):
-            if path not in known:
-                path.unlink(missing_ok=True)
-        states = sorted(self._place.glob(f"*/{STATE}"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-        for path in states[KEPT:]:
-            shutil.rmtree(path.parent, ignore_errors=True)

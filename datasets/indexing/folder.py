@@ -1,12 +1,8 @@
-"""The tars of a strangers' data set, and the folder where their indexes lie."""
+"""The tars of a strangers' data set."""
 
-import errno
-import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -14,8 +10,6 @@ from ..errors import FormatError
 from .names import split_name
 
 INDEX_VERSION = 1  # of scans and of how a schema follows from them
-FOLDER = ".tessera-index"
-NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
 
@@ -31,7 +25,7 @@ class Tar:
     @property
     def mark(self) -> str:
         """Name that another tar, or this one changed, does not have."""
-        return _mark([INDEX_VERSION, self.path, self.size, self.mtime_ns])
+        return mark_of([INDEX_VERSION, self.path, self.size, self.mtime_ns])
 
 
 def find_tars(folder: Path) -> list[Tar]:
@@ -71,50 +65,11 @@ def _raise(error: OSError) -> None:
     raise FormatError(f"{error.filename}: cannot be read ({error.strerror}); name a folder of tars") from error
 
 
-def index_folders(folder: Path, chosen: Path | None) -> list[Path]:
-    """Where indexes may lie: the chosen folder, or else one in the data set's folder, or in the user's cache."""
-    if chosen is not None:
-        return [chosen]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return [folder / FOLDER, cache / "tessera" / "index" / _mark([str(folder.resolve())])]
-
-
-def writable(folders: list[Path]) -> Path:
-    """The first folder that can be written to, made where it is not there.
-
-    Raises:
-        FormatError: none can.
-    """
-    reasons = []
-    for folder in folders:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            reasons.append(f"{folder}: {error.strerror}")
-            continue
-        if os.access(folder, os.W_OK | os.X_OK):
-            return folder
-        reasons.append(f"{folder}: read-only")
-    raise FormatError(f"no place for the index ({'; '.join(reasons)}); name a folder with --index-dir")
-
-
 def state_name(tars: list[Tar]) -> str:
     """Name of the folder for indexes of exactly these tars."""
-    return _mark([tar.mark for tar in tars])
+    return mark_of([tar.mark for tar in tars])
 
 
-def _mark(values: list[object] | list[str]) -> str:
+def mark_of(values: list[object] | list[str]) -> str:
+    """Name for a file or folder that follows from `values` alone: 32 hexadecimal digits."""
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:32]
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """One process at a time builds in a folder; others wait, and then find it done."""
-    with (folder / "lock").open("a") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX)
-        except OSError as error:
-            # a file system without locks: two then do the same work, and every file is renamed into its place whole
-            if error.errno not in NO_LOCKS:
-                raise
-        yield

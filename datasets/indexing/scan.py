@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..checksum import crc32
 from ..errors import FormatError
 from ..members import BLOCK, CHECKSUM_BLOCK
 from ..parquet import read_parquet
@@ -18,11 +19,6 @@ from ..plain import printable
 from ..regular import regular
 from .entries import Entry, entries_of
 from .tar import Member, TarWalk
-
-try:
-    from isal.isal_zlib import crc32  # several times as fast
-except ImportError:
-    from zlib import crc32
 
 META = re.compile(r"__[^/]*__($|/)")  # WebDataset's reader skips these
 MOST_ENTRIES = 1024  # of one record

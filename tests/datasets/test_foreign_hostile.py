@@ -21,8 +21,8 @@ from tessera.datasets import foreign_index
 from tessera.datasets.errors import FormatError
 from tessera.datasets.foreign_index import open_foreign
 from tessera.datasets.indexing.arrays import npy, npz
-from tessera.datasets.indexing.folder import FOLDER
 from tessera.datasets.indexing.pictures import picture
+from tessera.datasets.indexing.places import FOLDER
 from tessera.datasets.indexing.scan import scan_tar
 
 from .trap import Trap, nothing_ran  # noqa: F401

@@ -19,7 +19,8 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 from tessera.datasets.errors import FormatError
 from tessera.datasets.foreign_index import ForeignSet, open_foreign
-from tessera.datasets.indexing.folder import FOLDER, find_tars
+from tessera.datasets.indexing.folder import find_tars
+from tessera.datasets.indexing.places import FOLDER
 
 from .foreign_reader import records, same, theirs
 
