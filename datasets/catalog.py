@@ -44,7 +44,7 @@ class Catalog:
         groups: number of groups of each split, fixed when the data set is created.
         shard_bytes: size at which a shard is full.
         tables: schema of each table.
-        joint_sets: named joint lists with their hashes.
+        joint_sets: named joint lists with their roots and hashes, as `JointSet.to_json()` writes them.
         assets: files that all records share, path to sha256.
         splits: records of each table by split.
         shards: every shard.

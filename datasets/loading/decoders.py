@@ -1,15 +1,15 @@
-"""Compressed fields straight into a batch's memory, by libraries that work without Python's lock."""
+"""Compressed fields straight into a batch's memory, by libraries that work without Python's lock.
+
+They are imported when a field needs them: a stream of arrays does without.
+"""
 
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import simplejpeg
-from imagecodecs import SpngError, spng_decode
-from numcodecs import blosc
 from numpy.typing import NDArray
 
-from ..codecs import CODECS
+from ..codecs import CODECS, blosc_library
 from ..errors import FormatError
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
@@ -37,25 +37,35 @@ def blosc_into(data: memoryview, out: NDArray[Any]) -> None:
         )
     if inside:
         try:
-            blosc.decompress(data, out)
+            blosc_library().decompress(data, out)
         except RuntimeError as error:
             raise FormatError(f"Blosc frame is damaged: {error}") from error
 
 
-def jpeg_into(data: memoryview, out: NDArray[np.uint8]) -> None:
+def jpeg_into(data: memoryview, out: NDArray[np.uint8], factor: int = 1, whole: tuple[int, ...] = ()) -> None:
     """Decode a JPEG picture into `out` (height, width[, 3]); the pixels are those of libjpeg's own exact method.
+
+    Args:
+        data: the picture.
+        out: of its size, or that divided by `factor`, rounded up.
+        factor: 2, 4 or 8 to decode it so many times smaller: pixel (i, j) stands for [i, i + 1) x [j, j + 1) times it.
+        whole: height and width of the picture, where `out` has others.
 
     Raises:
         FormatError: it is damaged, or of another size.
     """
+    import simplejpeg
+
     try:
         height, width, kind, _ = simplejpeg.decode_jpeg_header(data)
-        if (height, width) != out.shape[:2]:
-            raise FormatError(f"picture size (height, width) is {(height, width)}, the schema says {out.shape[:2]}")
+        wanted = whole or out.shape[:2]
+        if (height, width) != wanted:
+            raise FormatError(f"picture size (height, width) is {(height, width)}, the schema says {wanted}")
         if kind not in JPEG_KINDS.get(out.shape[2:], ()):
             raise FormatError(f"picture's colours are {kind}, the schema says shape {out.shape}")
         colours = "RGB" if out.ndim == 3 else "GRAY"
-        simplejpeg.decode_jpeg(data, colours, fastdct=False, fastupsample=False, buffer=out)
+        least = {"min_height": out.shape[0], "min_width": out.shape[1]} if factor > 1 else {}
+        simplejpeg.decode_jpeg(data, colours, fastdct=False, fastupsample=False, buffer=out, **least)
     except ValueError as error:
         raise FormatError(f"JPEG picture is damaged: {error}") from error
 
@@ -66,6 +76,8 @@ def png_into(data: memoryview, out: NDArray[Any]) -> None:
     Raises:
         FormatError: it is damaged, or of another size.
     """
+    from imagecodecs import SpngError, spng_decode
+
     if bytes(data[:8]) != PNG_MAGIC or len(data) < 29:
         raise FormatError("PNG picture has no PNG header")
     width, height = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")

@@ -61,6 +61,7 @@ class RandomTransform(Protocol):
 class NeedsFields(Protocol):
     """A transform that must know what the arrays are (frames, units, dimensions) before it sees any.
 
+    Where it has an attribute `joint_sets`, a Stream sets that to the data set's own before `bind`.
     After `bind`, an attribute `fixed` may name fields that come out in one shape, whatever shapes they had.
     """
 

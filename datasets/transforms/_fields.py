@@ -72,8 +72,8 @@ class Selected:
         if not self.names:
             raise ValueError("no fields are named")
 
-    def bind(self, fields: Fields, kinds: str, wanted: str) -> None:
-        """Remember which of the fields are optional.
+    def bound(self, fields: Fields, kinds: str, wanted: str) -> "Selected":
+        """The same fields, knowing which of them are optional; another object, for a transform's copies share this one.
 
         Args:
             fields: what the stream delivers.
@@ -94,7 +94,9 @@ class Selected:
                 raise UsageError(
                     f"transform {self.transform}: `{name}` is {fields[name].dtype}, and only {wanted} will do"
                 )
-        self._optional = frozenset(name for name in self.names if fields[name].optional)
+        known = Selected(self.transform, self.names)
+        known._optional = frozenset(name for name in self.names if fields[name].optional)
+        return known
 
     def present(self, record: Record) -> list[str]:
         """Names of the fields that the record has.

@@ -1,6 +1,7 @@
 """How arrays change when a scene is mirrored, x to -x in every frame: the rule by schema entry, and the arithmetic."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Container
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,42 @@ from ._fields import are_positions, is_picture, measured_in
 # laid out along a frame's axes, or raw
 LAID_OUT = ("octree_", "voxel_blocks", "voxel_states", "probe_radiance", "probe_mask", "raw_")
 VECTORS = ("metre", "unit vector")
+DEGREES = re.compile(r"deg(ree)?s?( per .*)?")
+# words of names: what turns (`body_pose`, `rot6d`, `quaternion`, `global_orient`), and what only tells how good it is
+TURNS = re.compile(r"quat\w*|rot(?!or|ated)\w*|\w*poses?(\d\w*)?|orient(ation)?s?|euler\w*|thetas?")
+QUALITY = re.compile(r"(conf|valid|visib|weight|score|error|mask|heat)\w*")
 Change = Callable[[NDArray[Any], int], NDArray[Any]]  # an array and the picture's width to the mirrored array
 
 
-def mirror_kind(name: str, field: Field) -> str:
-    """Which of `CHANGES` mirrors a field; "same" where a mirror changes nothing, "refused" where nobody knows."""
+def mirror_kind(name: str, field: Field, joints: Container[str] = ()) -> str:
+    """Which of `CHANGES` mirrors a field; "same" where a mirror changes nothing, "refused" where nobody knows.
+
+    Args:
+        name: the field's name in the batch.
+        field: its schema entry.
+        joints: dimensions that count joints, beside those whose names end so.
+    """
+    kind = _kind(name, field)
+    if kind == "same" and _is_of_joints(field, joints) and not _named(name, QUALITY):
+        return "refused"  # a joint's quaternion, 6 numbers of a rotation, two angles, ...: a scalar each would stay
+    known = kind in ("intrinsics", "matrix", "pixels", "axis_angle") or measured_in(field, "metre")
+    if not known and _named(name, TURNS) and not _named(name, QUALITY) and field.dtype.startswith("float"):
+        return "refused"
+    return kind
+
+
+def _named(name: str, words: re.Pattern[str]) -> bool:
+    return any(words.fullmatch(word) for word in name.rpartition(".")[2].split("_"))
+
+
+def _is_of_joints(field: Field, joints: Container[str]) -> bool:
+    """Whether a field gives several numbers to each joint."""
+    last = field.shape[-1] if field.shape else 0
+    counts = any(isinstance(side, str) and (side.endswith("joints") or side in joints) for side in field.shape)
+    return field.dtype.startswith("float") and isinstance(last, int) and last > 1 and counts
+
+
+def _kind(name: str, field: Field) -> str:
     base, shape = name.rpartition(".")[2], field.shape
     if base.startswith(LAID_OUT) or field.frame.startswith("raw") or base.endswith("cmap"):
         return "refused"
@@ -34,6 +66,8 @@ def mirror_kind(name: str, field: Field) -> str:
         return "pixels" if are_positions(field) else "refused"
     if any(word in field.unit.split() for word in ("radian", "radians")):
         return "axis_angle" if field.unit in ("radian", "radians") and shape[-1:] == (3,) else "refused"
+    if DEGREES.fullmatch(field.unit):  # angles of joints, or Euler's: no rule
+        return "refused"
     return _frame_kind(base, field)
 
 

@@ -32,4 +32,4 @@ class Noise:
 
     def bind(self, fields: Fields) -> None:
         """Check that the fields are delivered, as floats."""
-        self._selected.bind(fields, "float", "float")
+        self._selected = self._selected.bound(fields, "float", "float")

@@ -6,7 +6,7 @@ root), and 1000 / ratio are the millimetres a pixel that evaluation multiplies w
 `DataReaderH36M.read_3d` in lib/data/datareader_h36m.py does: x, y / width * 2 - (1, height / width), and z / width * 2.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,16 +14,17 @@ from numpy.typing import NDArray
 
 from ..camera import project
 from ..errors import SchemaError, UsageError
-from ..joints import joint_set
+from ..joints import JOINT_SETS, joint_set, own_joint_sets
 from ..schema import Field
-from ._fields import Record, require
+from ._fields import Fields, Record, require
 
 
 class ImagePlaneJoints:
     """Adds `joints_image` and `joints_image_factor` to a record with joints in the camera frame and `intrinsics`.
 
     Args:
-        joints: the joint set (a name, or the joints' names); its root is the joint that depths are relative to.
+        joints: the joint set (a name, the data set's own before ours, or the joints' names); its root is the joint
+            that depths are relative to.
         field: the joints, camera frame, metres.
         size: width and height in pixels of the picture, to get coordinates normalised; None for pixels.
         root: index of the root joint, where the set has none.
@@ -48,14 +49,27 @@ class ImagePlaneJoints:
         size: tuple[int, int] | None = None,
         root: int | None = None,
     ) -> None:
-        chosen = joint_set(joints)
-        self.count, self.size = len(chosen), size
-        self.root = chosen.root if root is None else root
-        if self.root is None or not 0 <= self.root < self.count:
-            raise UsageError(f"transform {self.name}: joint set {chosen.name} needs a root= of its {self.count} joints")
         if size is not None and min(size) < 1:
             raise ValueError(f"size {size}: width and height in pixels")
+        self.joint_sets: Mapping[str, Any] = {}
+        self._joints, self._root, self.size = joints, root, size
         self.reads = (field, "intrinsics")
+        if not isinstance(joints, str) or joints in JOINT_SETS:  # other names may be the data set's: `bind` sees
+            self._choose()
+
+    def bind(self, fields: Fields) -> None:
+        """Look the joint set up among the data set's own, then among ours.
+
+        Raises:
+            UsageError: there is none, or it has no root.
+        """
+        self._choose()
+
+    def _choose(self) -> None:
+        chosen = joint_set(self._joints, own_joint_sets(self.joint_sets))
+        self.count, self.root = len(chosen), chosen.root if self._root is None else self._root
+        if self.root is None or not 0 <= self.root < self.count:
+            raise UsageError(f"transform {self.name}: joint set {chosen.name} needs a root= of its {self.count} joints")
 
     def __call__(self, record: Record) -> dict[str, NDArray[Any]]:
         """The record's arrays with the two added.

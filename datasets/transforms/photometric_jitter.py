@@ -58,7 +58,7 @@ class PhotometricJitter:
 
     def bind(self, fields: Fields) -> None:
         """Check that the pictures are delivered, as uint8 or float."""
-        self._selected.bind(fields, "uint8 float", "uint8 or float")
+        self._selected = self._selected.bound(fields, "uint8 float", "uint8 or float")
 
     def __call__(self, record: Record, rng: Generator) -> dict[str, NDArray[Any]]:
         """The record with changed colours.

@@ -19,6 +19,7 @@ from ..schema import Field
 from ._fields import Fields, Record, are_positions, is_picture, measured_in, prefix_of
 from ._resize import resize_linear, resize_nearest
 
+FACTORS = (8, 4, 2, 1)  # that JPEG pictures can be decoded smaller by, without more work than needed
 MEASURED = (
     "metre",
     "unit vector",
@@ -54,9 +55,12 @@ class RandomCrop:
         linear: further fields to be averaged.
         nearest: fields that are not to be averaged.
         ndc_y: whether y of normalised device coordinates points down the picture (as ICON's) or up.
+        reduced: with `resize`, decode JPEG pictures at a half, a quarter or an eighth of their size, as far as every
+            window still has `size` pixels then. Faster; the pixels differ a little (a block's mean instead of this
+            filter), and corners of windows are multiples of that factor.
 
     Raises:
-        ValueError: sizes or shares that no window can have.
+        ValueError: sizes or shares that no window can have, or `reduced` without `resize`.
     """
 
     name = "random_crop"
@@ -73,6 +77,7 @@ class RandomCrop:
         linear: Sequence[str] = (),
         nearest: Sequence[str] = (),
         ndc_y: Literal["down", "up"] = "down",
+        reduced: bool = False,
     ) -> None:
         self.size = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
         if min(self.size) < 1:
@@ -81,12 +86,15 @@ class RandomCrop:
             raise ValueError(f"resize {resize}: shares of the area, 0 < smallest <= largest <= 1")
         if not ratio >= 1 or ndc_y not in ("down", "up"):
             raise ValueError(f"ratio {ratio} must be 1 or more, ndc_y {ndc_y!r} down or up")
-        self.resize, self.ratio, self.of = resize, ratio, of
+        if reduced and resize is None:
+            raise ValueError("reduced goes with resize: a window that is not resized needs all pixels")
+        self.resize, self.ratio, self.of, self.reduced = resize, ratio, of, reduced
         self.linear, self.nearest = frozenset(linear), frozenset(nearest)
         self.random = not centre
         self._y_up = ndc_y == "up"
         self._fields: dict[str, tuple[str, int]] = {}
         self.fixed: frozenset[str] = frozenset()
+        self._whole: dict[str, tuple[int, int, int]] = {}
 
     def bind(self, fields: Fields) -> None:
         """Find the pictures and cameras.
@@ -94,6 +102,7 @@ class RandomCrop:
         Raises:
             UsageError: there is no picture, or `linear` or `nearest` name none.
         """
+        self._whole = {}  # a copy's own
         own = {name: field for name, field in fields.items() if prefix_of(name) == self.of}
         kinds = {name: (self._kind(name, field), len(field.shape)) for name, field in own.items()}
         unknown = [name for name, (kind, _) in kinds.items() if kind == "refused"]
@@ -108,6 +117,33 @@ class RandomCrop:
                 f"transform {self.name}: {what} among {', '.join(fields)} (a picture's shape begins with dimensions "
                 "named height and width)"
             )
+
+    def reduction(self, name: str, field: Field, height: int, width: int) -> int:
+        """How many times smaller a picture may be decoded; a stream asks once, and then delivers it so.
+
+        Args:
+            name: of the field; `bind` was called.
+            field: its entry in the schema.
+            height: rows of the whole picture.
+            width: columns.
+
+        Returns:
+            1, 2, 4 or 8; 1 for what is no picture to be averaged, or no JPEG.
+        """
+        kind, _ = self._fields.get(name, ("", 0))
+        if not self.reduced or kind != "linear" or field.codec != "jpg":
+            return 1
+        factor = next(factor for factor in FACTORS if factor == 1 or self._suffices(height // factor, width // factor))
+        self._whole[name] = height, width, factor
+        return factor
+
+    def _suffices(self, rows: int, columns: int) -> bool:
+        """Whether every window of a picture of this size has at least the pixels of the result."""
+        assert self.resize is not None
+        share = self.resize[0] if self.random else self.resize[1]
+        ends = (self.ratio, 1 / self.ratio) if self.random else (1.0, 1.0)
+        lowest, narrowest = (self._extent(rows, columns, share, stretch) for stretch in ends)
+        return lowest[0] >= self.size[0] and narrowest[1] >= self.size[1]
 
     def _kind(self, name: str, field: Field) -> str:
         base, shape = name.rpartition(".")[2], field.shape
@@ -151,31 +187,33 @@ class RandomCrop:
                 f"transform {self.name}: call bind(fields) first, and give a generator (a Stream does both)"
             )
         here = {name: kind for name, kind in self._fields.items() if name in record}
-        window = self._window(*self._picture_size(record, here), rng if self.random else None)
-        return {**record, **{name: self._changed(record[name], *kind, window) for name, kind in here.items()}}
+        height, width = self._picture_size(record, here)
+        step = max((self._whole[name][2] for name in here if name in self._whole), default=1)
+        x, y, wide, high = self._window(height // step, width // step, rng if self.random else None)
+        window = Window(step * x, step * y, step * wide, step * high, width, height)
+        return {**record, **{name: self._changed(name, record[name], *kind, window) for name, kind in here.items()}}
 
     def _picture_size(self, record: Record, here: dict[str, tuple[str, int]]) -> tuple[int, int]:
         sizes: dict[tuple[int, int], str] = {}
         for name, (kind, sides) in here.items():
             if kind in ("linear", "nearest"):
                 array = record[name]
-                sizes[array.shape[array.ndim - sides], array.shape[array.ndim - sides + 1]] = name
+                found = array.shape[array.ndim - sides], array.shape[array.ndim - sides + 1]
+                sizes[self._whole[name][:2] if name in self._whole else found] = name
         if len(sizes) != 1:
-            found = ", ".join(f"`{name}` is {height} x {width}" for (height, width), name in sizes.items())
+            each = ", ".join(f"`{name}` is {height} x {width}" for (height, width), name in sizes.items())
             raise SchemaError(
-                f"transform {self.name}: one window needs pictures of one size; {found or 'there is none'}"
+                f"transform {self.name}: one window needs pictures of one size; {each or 'there is none'}"
             )
         return next(iter(sizes))
 
-    def _window(self, rows: int, columns: int, rng: Generator | None) -> Window:
+    def _window(self, rows: int, columns: int, rng: Generator | None) -> tuple[int, int, int, int]:
+        """Corner x, y, width and height of a window in a picture."""
         height, width = self.size
         if self.resize:
             share = rng.uniform(*self.resize) if rng else self.resize[1]
             stretch = np.exp(rng.uniform(-1, 1) * np.log(self.ratio)) if rng else 1.0
-            aspect = width / height * stretch
-            high, wide = np.sqrt(share * rows * columns / aspect), np.sqrt(share * rows * columns * aspect)
-            fit = min(1.0, rows / high, columns / wide)  # the same shape, smaller, where it would stick out
-            height, width = max(1, round(high * fit)), max(1, round(wide * fit))
+            height, width = self._extent(rows, columns, share, stretch)
         if height > rows or width > columns:
             raise SchemaError(
                 f"transform {self.name}: pictures of {rows} x {columns} have no window of {height} x {width}; "
@@ -183,14 +221,21 @@ class RandomCrop:
             )
         free_x, free_y = columns - width, rows - height
         x, y = (int(rng.integers(free_x + 1)), int(rng.integers(free_y + 1))) if rng else (free_x // 2, free_y // 2)
-        return Window(x, y, width, height, columns, rows)
+        return x, y, width, height
 
-    def _changed(self, array: NDArray[Any], kind: str, sides: int, window: Window) -> NDArray[Any]:
+    def _extent(self, rows: int, columns: int, share: float, stretch: float) -> tuple[int, int]:
+        """Height and width of a window that covers a share of a picture."""
+        aspect = self.size[1] / self.size[0] * stretch
+        high, wide = np.sqrt(share * rows * columns / aspect), np.sqrt(share * rows * columns * aspect)
+        fit = min(1.0, rows / high, columns / wide)  # the same shape, smaller, where it would stick out
+        return max(1, round(high * fit)), max(1, round(wide * fit))
+
+    def _changed(self, name: str, array: NDArray[Any], kind: str, sides: int, window: Window) -> NDArray[Any]:
         if kind in ("linear", "nearest"):
-            rows = array.ndim - sides
-            part = (slice(window.y, window.y + window.height), slice(window.x, window.x + window.width))
-            cut = array[(slice(None),) * rows + part]
-            if self.size == (window.height, window.width):
+            rows, step = array.ndim - sides, self._whole[name][2] if name in self._whole else 1
+            x, y, width, height = (n // step for n in (window.x, window.y, window.width, window.height))
+            cut = array[(slice(None),) * rows + (slice(y, y + height), slice(x, x + width))]
+            if self.size == (height, width):
                 return cut if cut.shape != array.shape else array
             return (resize_linear if kind == "linear" else resize_nearest)(cut, rows, self.size)
         scale, shift = self._pixel_map(window) if kind in ("intrinsics", "pixels") else self._ndc_map(window)

@@ -47,7 +47,7 @@ class ToFloat:
 
     def bind(self, fields: Fields) -> None:
         """Check that the pictures are delivered, as uint8."""
-        self._selected.bind(fields, "uint8", "uint8")
+        self._selected = self._selected.bound(fields, "uint8", "uint8")
 
     def __call__(self, record: Record) -> dict[str, NDArray[Any]]:
         """The record with float pictures.

@@ -74,6 +74,20 @@ def test_another_number_of_joints_is_refused():
         load_transform("image_plane_joints")({"joints": body(joints=66), "intrinsics": INTRINSICS})
     with pytest.raises(SchemaError, match="lacks intrinsics"):
         load_transform("image_plane_joints")({"joints": body()})
-    for options in ({"joints": "h36m"}, {"size": (0, 5)}, {"root": 17}):
+    for options in ({"joints": ("a", "b")}, {"size": (0, 5)}, {"root": 17}):
         with pytest.raises(UsageError):
             load_transform("image_plane_joints", **options)
+    with pytest.raises(UsageError, match="no joint set 'h36m'"):
+        load_transform("image_plane_joints", joints="h36m").bind({})
+
+
+def test_the_data_set_s_own_joint_set_goes_before_ours():
+    own = {"h36m17": {"names": [f"joint{i}" for i in range(17)], "root": 5}}
+    transform = load_transform("image_plane_joints")
+    assert transform.root == 0
+    transform.joint_sets = own
+    transform.bind({})
+    assert transform.root == 5
+    joints = body()[0]
+    depth = transform({"joints": joints, "intrinsics": INTRINSICS})["joints_image"][:, 2]
+    assert depth[5] == 0 and (np.sign(depth) == np.sign(np.round(joints[:, 2] - joints[5, 2], 12))).all()

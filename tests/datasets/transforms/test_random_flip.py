@@ -207,7 +207,9 @@ def test_unbound_and_impossible_options_are_refused():
     with pytest.raises(UsageError, match="probability 2"):
         load_transform("random_flip", probability=2)
     with pytest.raises(UsageError, match="no joint set 'smpl'"):
-        load_transform("random_flip", joints={"joints": "smpl"})
+        bound(joints={"joints": "smpl"})
+    with pytest.raises(UsageError, match="nose is listed more than once"):
+        load_transform("random_flip", joints={"joints": ["nose", "nose"]})
 
 
 def test_every_field_of_a_hypersim_frame_has_a_rule():
