@@ -9,6 +9,7 @@ from pathlib import Path
 from ..catalog import CATALOG
 from ..entries import ShardEntry
 from ..errors import FormatError
+from ..loading.files import Piece, one_by_one
 from .fetch import MOST_REQUEST, runs
 from .folder import Tar
 from .parts import CacheOptions, PerProcess
@@ -94,6 +95,10 @@ class CachedFiles:
         self._process.counters.add(bytes_read=len(out), hits=len(numbers) - len(missing), misses=len(missing))
         while missing:
             missing = [number for number in parts.fetcher.fetch(tar, missing, copy) if not cached(number)]
+
+    def read_many(self, pieces: Sequence[Piece]) -> dict[int, FormatError]:
+        """Fill many pieces; gives the errors of those that cannot be read, by their numbers."""
+        return one_by_one(self, enumerate(pieces))
 
     def prefetch(self, shard: ShardEntry, spans: Sequence[tuple[int, int]]) -> None:
         """Fetch bytes (offset, size) that will be read soon, in the background; returns at once."""

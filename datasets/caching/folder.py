@@ -1,5 +1,6 @@
 """Files of a cache folder: chunks of tars named by the tar's sha256, and whole small files."""
 
+import errno
 import hashlib
 import os
 import time
@@ -16,6 +17,7 @@ from .room import Room
 STAMP = 20.0  # seconds in which uses of a chunk are one use: fewer writes, and a coarser order of eviction
 OPEN = 256  # open files: what another process evicts stays on the disk while it is open here
 MOST_STAMPS = 1 << 14
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -117,16 +119,21 @@ class CacheFolder:
         return None
 
     def keep(self, sha256: str, name: str, data: bytes) -> Path:
-        """Keep a small file whatever room there is; its path.
+        """Keep a small file whatever room there is; its path. Where the disk is full, chunks make room for it.
 
         Raises:
-            UsageError: the disk is full, or the folder cannot be written to any more.
+            UsageError: the disk is full of other things, or the folder cannot be written to any more.
         """
         relative = f"{sha256[:2]}/{sha256}/{name}"
-        try:
-            self._write(relative, memoryview(data), must=True)
-        except OSError as error:
-            raise UsageError(f"cache_dir {self.root}: {error.strerror}; it must hold the indexes, make room") from error
+        for left in (0.9, 0.5, 0.0, None):  # of what is there
+            try:
+                self._write(relative, memoryview(data), must=True)
+                break
+            except OSError as error:
+                if left is None or error.errno not in FULL:
+                    hint = "it must hold the indexes, make room"
+                    raise UsageError(f"cache_dir {self.root}: {error.strerror}; {hint}") from error
+            self._room.evict(int(left * self._room.used()), wait=True)
         return self.root / relative
 
     def close(self) -> None:

@@ -1,9 +1,10 @@
 """Bytes of files below a URL, asked for again where the connection fails; any URL that fsspec knows."""
 
+import asyncio
 import gc
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import fsspec
@@ -45,6 +46,7 @@ class Remote:
         self.url = re.sub(r"//[^/@]*@", "//", url.rstrip("/"))  # as it is shown: without a password
         self._counters, self._waits = counters, waits
         self._closing = threading.Event()
+        self._flying: set[asyncio.Task[Any]] = set()
         self._files: Any
         self._files, self._root = _filesystem(url, self.url)
 
@@ -78,8 +80,10 @@ class Remote:
         return data
 
     def cancel(self) -> None:
-        """End waits; what is on its way fails."""
+        """End waits and requests: what is on its way fails, and so does what is asked for from now on."""
         self._closing.set()
+        for task in tuple(self._flying):
+            task.get_loop().call_soon_threadsafe(task.cancel)  # whoever waits for it is told when it has ended
 
     def close(self) -> None:
         """End connections, after `cancel`."""
@@ -87,12 +91,37 @@ class Remote:
         gc.collect()  # fsspec's objects are cycles, and close their connections when they are collected
 
     def _cat(self, name: str, start: int, end: int) -> bytes:
-        data: bytes = self._files.cat_file(f"{self._root}/{name}", start=start, end=end)
+        path, data = f"{self._root}/{name}", b""
+        if getattr(self._files, "async_impl", False):
+            data = self._awaited(self._files._cat_file(path, start=start, end=end))
+        else:
+            data = self._files.cat_file(path, start=start, end=end)
         self._counters.add(bytes_fetched=len(data))
         return data
 
+    def _awaited(self, request: Coroutine[Any, Any, bytes]) -> bytes:
+        """What a request gives, unless `cancel` ends it: one that hangs would keep its thread for half a minute."""
+        future = asyncio.run_coroutine_threadsafe(self._cancellable(request), self._files.loop)
+        try:
+            return future.result()
+        finally:
+            future.cancel()  # nobody waits for it any more where this was interrupted
+
+    async def _cancellable(self, request: Coroutine[Any, Any, bytes]) -> bytes:
+        task = asyncio.current_task()
+        assert task is not None
+        self._flying.add(task)
+        try:
+            if self._closing.is_set():  # before `cancel` could know of it
+                task.cancel()
+            return await request
+        finally:
+            self._flying.discard(task)
+
     def _tried(self, name: str, once: Callable[[], bytes]) -> bytes:
         for number, wait in enumerate((*self._waits, None), 1):
+            if self._closing.is_set():
+                raise self._closed(name)
             self._counters.add(requests=1)
             try:
                 return once()
@@ -102,13 +131,16 @@ class Remote:
             self._counters.add(retries=1)
         raise AssertionError  # the last wait is None
 
+    def _closed(self, name: str) -> StoreError:
+        return StoreError(f"{self.url}/{name}: the stream was closed while it was read")
+
     def _named(self, name: str, attempts: int, error: Exception) -> FormatError:
         """The error in one line."""
+        if self._closing.is_set():
+            return self._closed(name)
         where, status = f"{self.url}/{name}", _status(error)
         line = f"{type(error).__name__.lstrip('_')}: {(str(error).strip().splitlines() or [''])[0][:300]}"
         tried = f"after {attempts} attempt{'s' if attempts > 1 else ''}"
-        if self._closing.is_set():
-            return StoreError(f"{where}: the stream was closed while it was read")
         if isinstance(error, FileNotFoundError) or status == 404:
             return FormatError(f"{where}: is not there; check the URL, or copy the data set there as a whole")
         if isinstance(error, _Short) or status == 416:

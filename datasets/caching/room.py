@@ -75,11 +75,16 @@ class Room:
         with self._sum() as handle:
             return _load(handle)
 
-    def evict(self, target: int) -> None:
-        """Delete what was not used for longest until `target` bytes are left; nothing where another is at it."""
+    def evict(self, target: int, *, wait: bool = False) -> None:
+        """Delete what was not used for longest until `target` bytes are left.
+
+        Args:
+            target: bytes that may stay.
+            wait: for another that is at it; else nothing is done then.
+        """
         handle = os.open(f"{self._root}/{EVICTING}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             before = self.used()
             left = self._delete(target)
             with self._sum() as total:
@@ -88,7 +93,7 @@ class Room:
         except BlockingIOError:
             return
         finally:
-            os.close(handle)
+            _unlock(handle)
 
     def _delete(self, target: int) -> int:
         """Bytes left. Half-written files are counted first: one that gets its name now is counted twice, not never."""
@@ -127,7 +132,15 @@ class Room:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield handle
         finally:
-            os.close(handle)
+            _unlock(handle)
+
+
+def _unlock(handle: int) -> None:
+    """Let the lock go, then the file: a process that was forked meanwhile has the file open, and with it the lock."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_UN)
+    finally:
+        os.close(handle)
 
 
 def _load(handle: int) -> int:
