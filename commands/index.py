@@ -21,7 +21,8 @@ def index(
 
     Args:
         data: folder of the tars; those in a sub-folder are a split of its name.
-        index_dir: where the indexes lie; by default DIR/.tessera-index, or the user's cache where DIR is read-only.
+        index_dir: where the indexes lie, in a folder of their own there; by default DIR/.tessera-index, or the user's
+            cache where DIR is read-only.
         threads: tars that are read at once; by default one a core.
     """
     if threads is not None and threads < 1:
@@ -35,7 +36,7 @@ def index(
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )  # fmt: skip
     console = table_console()
-    _report(found, console)
+    _report(found, index_dir, console)
     return 0
 
 
@@ -44,7 +45,7 @@ def main(arguments: list[str]) -> int:
     return tyro.cli(index, prog="tessera index", args=arguments)
 
 
-def _report(found: ForeignSet, console: Console) -> None:
+def _report(found: ForeignSet, index_dir: Path | None, console: Console) -> None:
     shards, records = found.catalog.shards, sum(shard.records for shard in found.catalog.shards)
     size = sum(shard.bytes for shard in shards) / 2**20
     splits = ", ".join(f"{split} {count[TABLE]}" for split, count in found.catalog.splits.items())
@@ -61,4 +62,5 @@ def _report(found: ForeignSet, console: Console) -> None:
             table.add_row(left.member, left.why, str(left.records), left.example)
         console.print(table)
     console.print(f"indexes: {found.index_root}")
-    console.print(f"next, in Python: tessera.datasets.Stream({str(found.tar_root)!r}, batch_size=8)")
+    where = f", index_dir={str(index_dir)!r}" if index_dir is not None else ""
+    console.print(f"next, in Python: tessera.datasets.Stream({str(found.tar_root)!r}, batch_size=8{where})")

@@ -1,24 +1,36 @@
-"""Codecs: arrays to the bytes of a tar member and back, without running code or trusting sizes in headers."""
+"""Codecs: arrays to the bytes of a tar member and back, without running code or trusting sizes in headers.
+
+Libraries are imported when a field needs them: they take time and memory, and most data sets need few of them.
+"""
 
 import io
 import json
 import math
 import re
 from collections.abc import Mapping
-from typing import Any, Protocol
+from functools import cache
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from numcodecs import blosc
 from numpy.typing import NDArray
-from PIL import Image
 
 from .errors import FormatError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 LARGE = 64 << 20  # bytes; a frame may be all zeros up to here
 MOST_INFLATION = 512  # beyond, a frame that shrank more than this is an attack, not data
 INTEGER = re.compile(rb"\s*[+-]?\d{1,19}\s*")
 
-blosc.use_threads = False  # decoding is threaded by records, never inside one
+
+@cache
+def blosc_library() -> Any:
+    """Blosc, without threads of its own: decoding is threaded by records, never inside one."""
+    from numcodecs import blosc
+
+    blosc.use_threads = False
+    return blosc
 
 
 class Codec(Protocol):
@@ -80,7 +92,7 @@ class Blosc:
 
     def encode(self, value: NDArray, options: Mapping[str, Any]) -> tuple[bytes, int]:
         """One Blosc frame; `level` (default 5) is Blosc's."""
-        array = np.asarray(value, order="C")
+        array, blosc = np.asarray(value, order="C"), blosc_library()
         return blosc.Blosc("zstd", options.get("level", 5), blosc.SHUFFLE).encode(array), 0
 
     def decode(self, data: memoryview, dtype: np.dtype, shape: tuple[int, ...]) -> NDArray:
@@ -95,7 +107,7 @@ class Blosc:
         array = np.empty(shape, dtype)
         if wanted:
             try:
-                blosc.decompress(bytes(data), array)
+                blosc_library().decompress(bytes(data), array)
             except RuntimeError as error:
                 raise FormatError(f"Blosc frame is damaged: {error}") from error
         return array
@@ -105,20 +117,24 @@ class _Picture:
     format: str
     read: tuple[str, ...] = ()  # formats that are read, where those are more
 
-    def _pixels(self, picture: Image.Image) -> Image.Image:
+    def _pixels(self, picture: "Image.Image") -> "Image.Image":
         return picture
 
-    def _save(self, picture: Image.Image, stream: io.BytesIO, options: Mapping[str, Any]) -> None:
+    def _save(self, picture: "Image.Image", stream: io.BytesIO, options: Mapping[str, Any]) -> None:
         picture.save(stream, self.format, **options)
 
     def encode(self, value: NDArray, options: Mapping[str, Any]) -> tuple[bytes, int]:
         """The picture file; the array data are the whole file."""
+        from PIL import Image
+
         stream = io.BytesIO()
         self._save(Image.fromarray(value), stream, options)
         return stream.getvalue(), 0
 
     def decode(self, data: memoryview, dtype: np.dtype, shape: tuple[int, ...]) -> NDArray:
         """Pixels (height, width[, channels]); the size in the file's header is compared before memory is taken."""
+        from PIL import Image
+
         try:
             with Image.open(io.BytesIO(data), formats=self.read or [self.format]) as picture:
                 _expect((picture.height, picture.width), tuple(shape[:2]), "picture size (height, width)")
@@ -135,7 +151,7 @@ class Jpeg(_Picture):
     suffix, format = "jpg", "JPEG"
     dtypes: tuple[str, ...] = ("uint8",)
 
-    def _save(self, picture: Image.Image, stream: io.BytesIO, options: Mapping[str, Any]) -> None:
+    def _save(self, picture: "Image.Image", stream: io.BytesIO, options: Mapping[str, Any]) -> None:
         picture.save(stream, "JPEG", quality=options.get("quality", 95), subsampling=0)
 
 
@@ -155,7 +171,7 @@ class Rgb(_Picture):
     suffix, format, read = "png", "PNG", ("JPEG", "PNG")
     dtypes: tuple[str, ...] = ("uint8",)
 
-    def _pixels(self, picture: Image.Image) -> Image.Image:
+    def _pixels(self, picture: "Image.Image") -> "Image.Image":
         return picture.convert("RGB")
 
 

@@ -3,13 +3,13 @@
 import io
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from .checksum import crc32
 from .codecs import CODECS
 from .errors import SchemaError
 from .schema import Field, Schema
@@ -41,7 +41,7 @@ class Encoded:
 def checksums(data: bytes | memoryview) -> tuple[int, ...]:
     """CRC-32 of each 256 KiB block of `data`."""
     view = memoryview(data)
-    return tuple(zlib.crc32(view[at : at + CHECKSUM_BLOCK]) for at in range(0, len(view), CHECKSUM_BLOCK))
+    return tuple(crc32(view[at : at + CHECKSUM_BLOCK]) for at in range(0, len(view), CHECKSUM_BLOCK))
 
 
 def check_value(schema: Schema, entry: Field, value: Any, sizes: dict[str, int]) -> Any:

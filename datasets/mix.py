@@ -125,9 +125,18 @@ class Mix(Loader):
 
     def close(self) -> None:
         """Close all streams."""
+        self._cancel()  # or threads that wait for a store would be waited for
         self._stop()
         for stream in self.streams:
             stream.close()
+
+    def _cancel(self) -> None:
+        for stream in self.streams:
+            stream._cancel()
+
+    def _release(self) -> None:
+        for stream in self.streams:
+            stream._release()
 
     def _skips(self) -> list[Skipped]:
         return [stream._skipped for stream in self.streams]
@@ -161,6 +170,11 @@ class Mix(Loader):
                 parts.append((slots.tolist(), arrays))
         batch = self._merged(parts, len(positions), sources)
         return batch | {"source": sources}
+
+    @property
+    def waits_for_store(self) -> bool:
+        """Whether a stream's bytes come from a store."""
+        return any(stream.waits_for_store for stream in self.streams)
 
     def _ahead(self, epoch: int, positions: NDArray[np.int64]) -> None:
         sources, places = self._places(epoch * self.epoch_records() + positions)

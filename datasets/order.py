@@ -73,8 +73,9 @@ def draw(key: int, ids: Integers, below: ArrayLike) -> Integers:
         ValueError: an upper end is out of range.
     """
     ends = np.asarray(below)
-    if ends.size and (ends.min() < 1 or ends.max() >= 1 << 32):
-        raise ValueError(f"draws are from [0, n), n from 1 to 2**32 - 1, not {ends.min()} to {ends.max()}")
+    least, most = (below, below) if isinstance(below, int) else (ends.min(initial=1), ends.max(initial=1))
+    if least < 1 or most >= 1 << 32:
+        raise ValueError(f"draws are from [0, n), n from 1 to 2**32 - 1, not {least} to {most}")
     hashes, ends = mix64(key, ids), ends.astype(np.uint64)
     low = (hashes & _LOW) * ends >> _HALF
     return (((hashes >> _HALF) * ends + low) >> _HALF).astype(np.int64)

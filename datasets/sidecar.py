@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from .catalog import Catalog
 from .entries import ShardEntry
@@ -68,7 +67,9 @@ class Sidecars:
                     continue
                 column = added[entry.name] if added is not None else pa.nulls(len(rows), entry.type)
                 if entry.name.startswith("dim."):  # of a dimension that fields of both have, one may be absent
-                    column = pc.max_element_wise(columns.get(entry.name, pa.scalar(0, pa.int64())), column)
+                    from pyarrow.compute import max_element_wise  # 10 MB that few data sets need
+
+                    column = max_element_wise(columns.get(entry.name, pa.scalar(0, pa.int64())), column)
                 columns[entry.name] = column
         whole = pa.schema([entry for entry in arrow_schema(self.schema) if entry.name in columns])
         return pa.table([columns[entry.name] for entry in whole], schema=whole)

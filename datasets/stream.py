@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from .catalog import Catalog
 from .errors import UsageError
-from .loading.arguments import check_folder, check_sample, check_split, check_transforms
+from .loading.arguments import check_folder, check_sample, check_split, check_transforms, whole_number
 from .loading.cuts import Request, Window
 from .loading.files import Files, LocalFiles
 from .loading.loader import BatchTransform, Last, Loader
 from .loading.reader import TableReader
+from .loading.records import MOST_BYTES
 from .loading.request import Asked, ask, refuse_other_axes
 from .loading.source import Source, Transform, Windows
 from .loading.tensors import Batch
@@ -67,6 +68,8 @@ class Stream(Loader):
         pin_memory: whether batches are put into pinned memory; by default where a GPU was chosen.
         cache_dir: folder of the cache of remote shards; one in the user's cache folder by default.
         cache_bytes: size of that cache.
+        index_dir: folder of the indexes of tars that others wrote, as given to `tessera index --index-dir`.
+        index_bytes: memory for indexes that were opened, of each table; those used longest ago go first.
 
     Raises:
         UsageError: an argument that the data set does not go with; the message says what it has.
@@ -101,6 +104,8 @@ class Stream(Loader):
         pin_memory: bool | None = None,
         cache_dir: str | Path | None = None,
         cache_bytes: int = 64 << 30,
+        index_dir: str | Path | None = None,
+        index_bytes: int = MOST_BYTES,
     ) -> None:
         self._arguments = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         super().__init__(
@@ -114,13 +119,18 @@ class Stream(Loader):
         if on_error not in ("raise", "skip"):
             raise UsageError(f"on_error {on_error!r}: a record that cannot be read is 'raise' or 'skip'")
         self.root, self.seed, self.split = root, seed, split
-        self.catalog, self._files, own_keys = open_files(root, cache_dir, cache_bytes)
+        self.catalog, self._files, own_keys = open_files(root, cache_dir, cache_bytes, index_dir)
         self.table = _one_table(self.catalog, table)
         asked = ask(self.catalog, self.table, fields, check_sample(sample))
         windows = _windows(self.catalog, asked, window, stride, along)
-        self.reader = TableReader(self.catalog, self._files, asked, split, check=checksums, own_keys=own_keys)
-        bound = _bound(transforms, asked)
-        self.source = Source(self.reader, seed, windows, bound, on_error, self._skipped, fixed=draws == "fixed")
+        bound = _bound(transforms, asked, self.catalog.joint_sets)
+        _reduce(self.catalog, asked, bound)
+        self.reader = TableReader(
+            self.catalog, self._files, asked, split,
+            check=checksums, own_keys=own_keys, index_bytes=whole_number("index_bytes", index_bytes, 0),
+        )  # fmt: skip
+        self._key = key_of(seed, self.catalog.name, self.table, split or "")
+        self.source = Source(self.reader, self._key, windows, bound, on_error, self._skipped, fixed=draws == "fixed")
         if not len(self.source):
             raise UsageError(f"{self.reader.records.name}: no record to stream")
         self.order = Order(order, len(self.source), 0, self._block()).kind
@@ -172,19 +182,30 @@ class Stream(Loader):
 
     def close(self) -> None:
         """Stop threads and release files; iterating again opens them anew."""
-        self._files.cancel()  # or threads that wait for a store would be waited for
+        self._cancel()  # or threads that wait for a store would be waited for
         self._stop()
+        self._release()
+
+    def _cancel(self) -> None:
+        self._files.cancel()
+
+    def _release(self) -> None:
         self._files.close()
 
     def _read(self, epoch: int, positions: NDArray[np.int64], repeat: NDArray[np.bool_]) -> dict[str, Any]:
         return self.source.read(self.items(epoch, positions), epoch, repeat, self._memory(), self._meter)
 
+    @property
+    def waits_for_store(self) -> bool:
+        """Whether bytes come from a store, through the cache."""
+        return not isinstance(self._files, LocalFiles)
+
     def _ahead(self, epoch: int, positions: NDArray[np.int64]) -> None:
-        if not isinstance(self._files, LocalFiles):
+        if self.waits_for_store:
             self.reader.announce(np.unique(self.source.locate(self.items(epoch, positions))[0]), self._files)
 
     def _run(self, epoch: int, run: int) -> NDArray[np.int64]:
-        order = Order(self.order, len(self.source), key_of(self.seed, "order", epoch), self._block())
+        order = Order(self.order, len(self.source), key_of(self._key, "order", epoch), self._block())
         return order.records(np.arange(run * RUN, min((run + 1) * RUN, len(self.source))))
 
     def _block(self) -> int:
@@ -204,7 +225,9 @@ class Stream(Loader):
         return self._files.counters()
 
 
-def open_files(root: str | Path, cache_dir: str | Path | None, cache_bytes: int) -> tuple[Catalog, Files, bool]:
+def open_files(
+    root: str | Path, cache_dir: str | Path | None, cache_bytes: int, index_dir: str | Path | None = None
+) -> tuple[Catalog, Files, bool]:
     """Catalog of a data set, where its bytes come from, and whether its keys keep Tessera's rules.
 
     Raises:
@@ -219,7 +242,7 @@ def open_files(root: str | Path, cache_dir: str | Path | None, cache_bytes: int)
     if check_folder(folder):
         from .foreign_index import open_foreign
 
-        found = open_foreign(folder)
+        found = open_foreign(folder, index_dir=index_dir)
         return found.catalog, LocalFiles(found.tar_root, found.index_root), False
     return Catalog.read(folder), LocalFiles(Path(os.path.abspath(folder))), True
 
@@ -257,16 +280,43 @@ def _windows(
     return Windows(dimension, window, stride)
 
 
-def _bound(transforms: Sequence[Transform], asked: Asked) -> list[Transform]:
+def _bound(transforms: Sequence[Transform], asked: Asked, joint_sets: Mapping[str, Any]) -> list[Transform]:
     """The transforms, those that want to know it told what the stream delivers; these are copies, for a list may be
     given to several streams."""
     fields = dict(_delivered(asked))
     bound = [copy(transform) if hasattr(transform, "bind") else transform for transform in transforms]
     for transform in bound:
         if hasattr(transform, "bind"):
+            if hasattr(transform, "joint_sets"):  # those that the data set defines are the truth about its joints
+                transform.joint_sets = joint_sets
             transform.bind(fields)
         fields |= {entry.name: entry for entry in getattr(transform, "writes", ())}
     return bound
+
+
+def _reduce(catalog: Catalog, asked: Asked, transforms: Sequence[Transform]) -> None:
+    """Note which pictures of fixed size the first transform would rather have smaller; others see them as it leaves
+    them.
+
+    Raises:
+        UsageError: another than the first asks for that.
+    """
+    for number, transform in enumerate(transforms):
+        if number and _reduces(transform):
+            raise UsageError(f"transform {getattr(transform, 'name', transform)}: with reduced=True it goes first")
+    if not transforms or not _reduces(transforms[0]):
+        return
+    schema = catalog.schema(asked.table)
+    for name, entry in asked.fields.items():
+        sides = schema.shape(entry, dict.fromkeys(schema.free, 0))
+        if entry.codec == "jpg" and 0 not in sides:
+            asked.reduced[name] = transforms[0].reduction(asked.prefix + name, entry, *sides[:2])  # type: ignore[attr-defined]
+    for _, child in asked.children.values():
+        _reduce(catalog, child, transforms[:1])
+
+
+def _reduces(transform: Transform) -> bool:
+    return bool(hasattr(transform, "reduction") and getattr(transform, "reduced", False))
 
 
 def _delivered(asked: Asked) -> Iterable[tuple[str, Any]]:

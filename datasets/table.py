@@ -1,7 +1,6 @@
 """Plain reader of a data set: records by key or in order, fields decoded when asked for."""
 
 import mmap
-import zlib
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
@@ -10,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from .catalog import Catalog
+from .checksum import crc32
 from .codecs import CODECS
 from .entries import ShardEntry
 from .errors import FormatError, SchemaError
@@ -118,7 +117,7 @@ class Table:
         for unit in unit_candidates(key):
             for shard in self._by_unit.get(unit, ()):
                 rows = self._rows(shard)
-                at = pc.index(rows["key"], pa.scalar(key)).as_py()
+                at = rows["key"].index(key).as_py()
                 if at >= 0:
                     return Record(self, shard, rows.slice(at, 1).to_pylist()[0])
         raise KeyError(f"{self.root}: no record {key!r} in table {self.name!r}")
@@ -220,7 +219,7 @@ class Table:
         if len(data) != size or checksums is None or len(checksums) != len(blocks):
             raise FormatError(f"{where}: the index does not fit its tar")
         for at, expected in zip(blocks, checksums, strict=True):
-            if zlib.crc32(data[at : at + CHECKSUM_BLOCK]) != expected:
+            if crc32(data[at : at + CHECKSUM_BLOCK]) != expected:
                 raise FormatError(f"{where}: checksum differs at byte {at}; the shard is damaged, build it again")
 
 

@@ -7,6 +7,7 @@ runs without Python's lock and takes longer: decoding, large copies, and every w
 
 import os
 import threading
+from time import perf_counter
 from types import TracebackType
 
 LONG = 1 << 17  # bytes whose copy takes longer than to hand the baton over
@@ -20,13 +21,23 @@ class Baton:
 
     def __enter__(self) -> None:
         """Take it; whoever has it is waited for."""
-        self._lock.acquire()
+        if not self._lock.acquire(blocking=False):
+            began = perf_counter()
+            self._lock.acquire()
+            _HELD.waited = waited() + perf_counter() - began
         _HELD.baton = self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Let it go."""
-        _HELD.baton = None
-        self._lock.release()
+        """Let it go, where this thread has it: an interrupt may have come while it was to be taken again."""
+        if getattr(_HELD, "baton", None) is self:
+            _HELD.baton = None
+            self._lock.release()
+
+
+def waited() -> float:
+    """Seconds that this thread has waited for batons."""
+    seconds: float = getattr(_HELD, "waited", 0.0)
+    return seconds
 
 
 class _Aside:

@@ -42,9 +42,8 @@ class Buffers:
         if size < SMALLEST:
             return np.empty(shape, dtype)
         step = max(SMALLEST, 1 << max(0, size.bit_length() - 4))  # eight sizes an octave, for ragged fields
-        base = self._take(-(-size // step) * step + ALIGNED)
-        start = -base.ctypes.data % ALIGNED
-        return base[start : start + size].view(dtype).reshape(shape)
+        base = self._take(-(-size // step) * step)
+        return base[:size].view(dtype).reshape(shape)
 
     def _take(self, size: int) -> NDArray[np.uint8]:
         with self._lock:
@@ -54,7 +53,7 @@ class Buffers:
                     kept.append(kept.pop(number))
                     return kept[-1]
             self._trim()
-            base = np.empty(size, np.uint8)
+            base = _aligned(size)
             kept.append(base)
             if len(kept) > self._most:
                 del kept[0]  # whoever looks into it keeps it
@@ -73,3 +72,10 @@ class Buffers:
                 if surplus > 0 and sys.getrefcount(kept[number]) == FREE:
                     del kept[number]
                     surplus -= size
+
+
+def _aligned(size: int) -> NDArray[np.uint8]:
+    """Bytes of any content that begin at a multiple of 64."""
+    room = np.empty(size + ALIGNED, np.uint8)
+    start = -room.ctypes.data % ALIGNED
+    return np.frombuffer(room.data[start : start + size], np.uint8)  # whose views count as its own, not `room`'s

@@ -2,8 +2,7 @@
 
 import threading
 
-from isal.isal_zlib import crc32
-
+from ..checksum import crc32
 from ..errors import FormatError
 from ..members import CHECKSUM_BLOCK
 from .files import Files
@@ -15,6 +14,8 @@ _THREAD = threading.local()  # room for one block
 
 def unchecked(place: Places, row: int, first: int, last: int) -> bool:
     """Whether a block of a record's bytes [first, last) was not verified yet."""
+    if place.verified:
+        return False
     begin = place.block.item(row)
     low, high = begin + first // CHECKSUM_BLOCK, begin + (last + CHECKSUM_BLOCK - 1) // CHECKSUM_BLOCK
     return 0 in place.checked[low:high] if high - low > 1 else high > low and not place.checked[low]
@@ -71,6 +72,7 @@ def _read_block(place: Places, row: int, at: int, out: memoryview, files: Files)
         files.read(place.shard, offset, out)
         if crc32(out) == place.crc.item(number):
             place.checked[number] = 1
+            place.verified = 0 not in place.checked
             return
         if not files.forget(place.shard, offset, len(out)):
             break

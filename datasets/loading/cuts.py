@@ -7,6 +7,7 @@ every element is as likely as any other, and reading it is reading one piece of 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,12 +98,12 @@ def _check_count(count: object, what: str) -> None:
         raise UsageError(f"{what}: {count!r} is no number of elements") from error
 
 
-def pool_spans(cut: Sample, sizes: NDArray[np.int64], key: int, ids: NDArray[np.int64]) -> list[Spans]:
+def pool_spans(cut: Sample, sizes: NDArray[np.int64] | int, key: int, ids: NDArray[np.int64]) -> list[Spans]:
     """Spans of a pool without strata.
 
     Args:
         cut: the draw.
-        sizes: (n,) elements of each record's pool, 1 to `LONGEST_POOL`.
+        sizes: elements of each record's pool, (n,) or one number for all, 1 to `LONGEST_POOL`.
         key: of the epoch.
         ids: (n,) numbers of the draws.
 
@@ -110,7 +111,8 @@ def pool_spans(cut: Sample, sizes: NDArray[np.int64], key: int, ids: NDArray[np.
         For each record, spans of `cut.count` elements in all; a smaller pool gives each element several times.
     """
     starts = draw(key, ids, sizes)
-    pairs = zip(starts.tolist(), sizes.tolist(), strict=True)
+    each = repeat(sizes, len(ids)) if isinstance(sizes, int) else sizes.tolist()
+    pairs = zip(starts.tolist(), each, strict=True)
     return [_around(0, size, start, cut.count) for start, size in pairs]
 
 

@@ -47,7 +47,7 @@ def deliver(
         FormatError: the batch would take memory that no data stand for.
     """
     (buffers, faults), at = tools, picked.at
-    there = [i for i, spot in enumerate(spots) if field.present(spot)]
+    there = field.there(spots)
     if optional:  # whatever this batch holds: all batches have the same names
         present = np.zeros(picked.total, bool)
         present[[at[i] for i in there]] = True

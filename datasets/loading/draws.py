@@ -31,6 +31,8 @@ def spans_of(
         key: of this table's and dimension's draws in this epoch.
         faults: gets the records whose strata cannot be read.
     """
+    if bounds is None and fixed and isinstance(cut, Sample):
+        return list(pool_spans(cut, min(fixed, LONGEST_POOL), key, picked.ids))
     name = f"dim.{cut.dimension}"
     sizes = [fixed if fixed is not None else spot.rows.sizes[name].item(spot.row) for spot in spots]
     if isinstance(cut, Window):

@@ -4,6 +4,8 @@ import threading
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
+from itertools import accumulate
 from math import prod
 from typing import Any
 
@@ -11,20 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..codecs import CODECS, LARGE, MOST_INFLATION
-from ..errors import FormatError
+from ..errors import FormatError, StoreError
 from ..regular import LARGEST
 from ..schema import Field, Schema
 from .baton import ASIDE, LONG
-from .checksums import read_checked, read_part
+from .checksums import read_checked, read_part, unchecked
 from .cuts import Sample, Spans, Window
-from .decoders import decoder
+from .decoders import decoder, jpeg_into
 from .faults import Faults
-from .files import Files, LocalFiles
+from .files import Files, LocalFiles, Piece
 from .rows import ABSENT, Places, Rows
 
 RAW = ("npy", "npz")
 TENSORS = frozenset(map(np.dtype, ["?", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8"]))
 CHUNK = 1 << 16  # stored elements that are decoded at once
+AT_ONCE = 1 << 20  # bytes of texts that are read at once
 
 
 @dataclass(frozen=True)
@@ -45,9 +48,12 @@ class FieldReader:
         cut: the sample or window along its first axis, None for all of it.
         files: where the bytes come from.
         check: whether checksums are verified.
+        factor: of a JPEG picture of fixed size, how many times smaller it is decoded.
     """
 
-    def __init__(self, schema: Schema, entry: Field, cut: Sample | Window | None, files: Files, check: bool) -> None:
+    def __init__(
+        self, schema: Schema, entry: Field, cut: Sample | Window | None, files: Files, check: bool, factor: int = 1
+    ) -> None:
         self.entry, self.cut, self.check = entry, cut, check
         self._schema, self._files = schema, files
         self.free = tuple(str(side) for side in entry.shape if side in schema.free)
@@ -60,6 +66,10 @@ class FieldReader:
         if entry.storage is not None:
             self._stored = entry.storage.stored(self.dtype, self.sides)[0]
         self._decode = None if entry.codec in RAW else decoder(entry.codec)
+        if factor > 1:
+            self._decode = partial(jpeg_into, factor=factor, whole=self.sides[:2])
+            self.sides = (*(-(-side // factor) for side in self.sides[:2]), *self.sides[2:])
+        self._fixed = None if self.free or self.listed else self._rows_of(self.sides)
         self._waits = not isinstance(files, LocalFiles)  # for a store; local files put the baton aside themselves
         self._scratch = threading.local()
 
@@ -90,22 +100,40 @@ class FieldReader:
 
     def present(self, spot: Spot) -> bool:
         """Whether the record has the field."""
-        return bool(spot.rows.places[self.entry.name].offset.item(spot.row) != ABSENT)
+        place = spot.rows.places[self.entry.name]
+        return place.whole or place.offset.item(spot.row) != ABSENT
+
+    def there(self, spots: Sequence[Spot]) -> list[int]:
+        """Numbers of the records that have the field."""
+        name = self.entry.name
+        if all(spot.rows.places[name].whole for spot in spots):
+            return list(range(len(spots)))
+        return [number for number, spot in enumerate(spots) if self.present(spot)]
 
     def values(self, spots: Sequence[Spot], faults: Faults) -> list[Any]:
         """JSON values (or texts) of the records; None where a record has none."""
-        found: list[Any] = []
-        for spot in spots:
-            value = None
-            if self.present(spot):
+        found: list[Any] = [None] * len(spots)
+        there = self.there(spots)
+        size = sum(spots[i].rows.places[self.entry.name].size.item(spots[i].row) for i in there)
+        for some in [there] if size <= AT_ONCE else [[i] for i in there]:
+            for i, data in self._texts([(i, spots[i]) for i in some], faults):
                 try:
-                    with ASIDE if self._waits else nullcontext():
-                        data = self._bytes(spot.rows.places[self.entry.name], spot.row)
-                    value = CODECS[self.entry.codec].decode(data, np.dtype("V"), ())
+                    found[i] = CODECS[self.entry.codec].decode(data, np.dtype("V"), ())
                 except FormatError as error:
-                    faults.add(spot.slot, self._error(spot, error))
-            found.append(value)
+                    faults.add(spots[i].slot, self._error(spots[i], error))
         return found
+
+    def _texts(self, numbered: Sequence[tuple[int, Spot]], faults: Faults) -> list[tuple[int, memoryview]]:
+        """The stored bytes of some records, those aside that fail; the next call overwrites them."""
+        sizes = [spot.rows.places[self.entry.name].size.item(spot.row) for _, spot in numbered]
+        if sum(sizes) > LARGEST:
+            faults.add(numbered[0][1].slot, self._error(numbered[0][1], _too_large(sum(sizes))))
+            return []
+        ends = [0, *accumulate(sizes)]
+        room = self._room(ends[-1])
+        with ASIDE if self._waits else nullcontext():
+            failed = self._read_all([spot for _, spot in numbered], room, ends, None, faults)[1]
+        return [(i, room[ends[n] : ends[n + 1]]) for n, (i, _) in enumerate(numbered) if n not in failed]
 
     def fill(
         self,
@@ -132,15 +160,17 @@ class FieldReader:
         target, starts = out, begins
         if self.entry.storage is not None:  # codes are read first, all of them
             lengths = [self._elements(spot, spans[i] if spans else None) for i, spot in enumerate(spots)]
-            starts = np.cumsum([0, *lengths]).tolist()
+            starts = [0, *accumulate(lengths)]
             target = self._codes(starts[-1])
         view, total = memoryview(target.data).cast("B") if target.size else memoryview(b""), 0
-        read = self._raw if self._decode is None else self._packed
         long = self._waits or target.nbytes >= LONG * max(len(spots), 1)
         with ASIDE if long else nullcontext():
-            for number, spot in enumerate(spots):
+            if self._decode is None:
+                each = self._stored.itemsize
+                total, _ = self._read_all(spots, view, [start * each for start in starts], spans, faults)
+            for number, spot in enumerate(spots if self._decode is not None else ()):
                 try:
-                    total += read(spot, target, view, starts[number], spans[number] if spans else None)
+                    total += self._packed(spot, target, starts[number], spans[number] if spans else None)
                 except FormatError as error:
                     faults.add(spot.slot, self._error(spot, error))
         if self.entry.storage is not None:
@@ -183,28 +213,77 @@ class FieldReader:
                 low = begin + at // row * wide_row
                 out[low : low + values.size] = values
 
-    def _raw(self, spot: Spot, target: NDArray[Any], view: memoryview, start: int, spans: Spans | None) -> int:
-        """Array bytes straight from the tar to their place."""
-        place, row = spot.rows.places[self.entry.name], spot.row
-        shape = self._stored_shape(self.shape(spot) if self.free else self.sides)
-        each = prod(shape[1:]) * self._stored.itemsize
-        size = shape[0] * each if shape else self._stored.itemsize
-        if place.size.item(row) != size:
-            raise FormatError(f"array size in bytes is {place.size.item(row)}, the schema says {size}")
-        at = start * self._stored.itemsize
-        if spans is None:
-            if size:
-                read_checked(place, row, view[at : at + size], self._files, check=self.check)
-            return size
-        total = 0
-        for first, count in spans:
-            self._inside(first, count, shape[0])
-            part = view[at + total : at + total + count * each]
-            read_part(place, row, first * each, part, self._files, check=self.check)
-            total += count * each
-        return total
+    def _read_all(
+        self,
+        spots: Sequence[Spot],
+        view: memoryview,
+        begins: Sequence[int],
+        spans: Sequence[Spans] | None,
+        faults: Faults,
+    ) -> tuple[int, set[int]]:
+        """Stored bytes straight from the tars to their places, all that need no check in one go.
 
-    def _packed(self, spot: Spot, target: NDArray[Any], view: memoryview, start: int, spans: Spans | None) -> int:
+        Args:
+            spots: the records.
+            view: the places' bytes.
+            begins: where in `view` each record's bytes begin.
+            spans: of the first axis, the elements to take; None for all.
+            faults: gets the records that fail.
+
+        Returns:
+            Bytes that were read, and the numbers of the spots that failed.
+        """
+        pieces: list[Piece] = []
+        owners: list[int] = []
+        wrong: dict[int, FormatError] = {}
+        total = 0
+        for number, spot in enumerate(spots):
+            try:
+                total += self._plan(spot, view, begins[number], spans[number] if spans else None, pieces)
+            except FormatError as failure:
+                wrong[number] = failure
+                if isinstance(failure, StoreError):  # told at once, the others are not asked for
+                    break
+            owners += [number] * (len(pieces) - len(owners))
+        down = any(isinstance(error, StoreError) for error in wrong.values())
+        for piece, error in self._files.read_many([] if down else pieces).items():
+            wrong.setdefault(owners[piece], error)
+        for number, error in wrong.items():
+            faults.add(spots[number].slot, self._error(spots[number], error))
+        return total, set(wrong)
+
+    def _plan(self, spot: Spot, view: memoryview, begin: int, spans: Spans | None, pieces: list[Piece]) -> int:
+        """Note what is to be read of a record; blocks that were not verified yet are read, and verified, now."""
+        place, row = spot.rows.places[self.entry.name], spot.row
+        offset, stored, check = place.offset.item(row), place.size.item(row), self.check and not place.verified
+        rows, each = (stored, 1) if self.listed else self._fixed or self._rows_of(self.shape(spot))
+        if stored != rows * each:
+            raise FormatError(f"array size in bytes is {stored}, the schema says {rows * each}")
+        if spans is None:
+            out = view[begin : begin + stored]
+            if check and unchecked(place, row, 0, stored):
+                read_checked(place, row, out, self._files, check=True)
+            elif stored:
+                pieces.append((place.shard, offset, out))
+            return stored
+        at = begin
+        for first, count in spans:
+            if first < 0 or count < 1 or first + count > rows:
+                raise self._outside(first, count, rows)
+            low, end = first * each, at + count * each
+            if check and unchecked(place, row, low, low + end - at):
+                read_part(place, row, low, view[at:end], self._files, check=True)
+            else:
+                pieces.append((place.shard, offset + low, view[at:end]))
+            at = end
+        return at - begin
+
+    def _rows_of(self, shape: tuple[int, ...]) -> tuple[int, int]:
+        """Elements along the first axis as stored, and bytes of each."""
+        stored = self._stored_shape(shape)
+        return (stored[0] if stored else 1), prod(stored[1:]) * self._stored.itemsize
+
+    def _packed(self, spot: Spot, target: NDArray[Any], start: int, spans: Spans | None) -> int:
         """A compressed array, decoded to its place."""
         place, shape = spot.rows.places[self.entry.name], self._stored_shape(self.shape(spot))
         size = prod(shape)
@@ -218,32 +297,41 @@ class FieldReader:
         whole = np.empty(shape, self._stored)
         self._decode(data, whole)
         for first, count in spans:
-            self._inside(first, count, shape[0])
+            if first < 0 or count < 1 or first + count > shape[0]:
+                raise self._outside(first, count, shape[0])
             piece = whole[first : first + count].reshape(-1)
             target[start : start + piece.size] = piece
             start += piece.size
         return len(data)
 
     @staticmethod
-    def _inside(first: int, count: int, size: int) -> None:
-        if first < 0 or count < 1 or first + count > size:
-            raise FormatError(f"elements {first} to {first + count} are asked for, it has {size}")
+    def _outside(first: int, count: int, size: int) -> FormatError:
+        return FormatError(f"elements {first} to {first + count} are asked for, it has {size}")
 
     def _bytes(self, place: Places, row: int) -> memoryview:
         """The stored bytes of a field, in memory that the next call of this thread uses again."""
         size = place.size.item(row)
         if size > LARGEST:
-            raise FormatError(f"{size} bytes are to be decoded at once; refused: at most {LARGEST}")
+            raise _too_large(size)
         self._there(place, row)
-        scratch = getattr(self._scratch, "data", None)
-        if scratch is None or len(scratch) < size:
-            scratch = self._scratch.data = memoryview(bytearray(max(2 * size, 1 << 16)))
-        data: memoryview = scratch[:size]
+        data = self._room(size)
         if size:
             read_checked(place, row, data, self._files, check=self.check)
         return data
+
+    def _room(self, size: int) -> memoryview:
+        """Room for stored bytes, in memory that the next call of this thread uses again."""
+        scratch = getattr(self._scratch, "data", None)
+        if scratch is None or len(scratch) < size:
+            scratch = self._scratch.data = memoryview(bytearray(max(2 * size, 1 << 16)))
+        room: memoryview = scratch[:size]
+        return room
 
     def _error(self, spot: Spot, error: FormatError) -> FormatError:
         key = spot.rows.keys[spot.row].as_py()
         tar = spot.rows.places[self.entry.name].shard.tar
         return type(error)(f"{tar}, record {key}, field {self.entry.name}: {error}")
+
+
+def _too_large(size: int) -> FormatError:
+    return FormatError(f"{size} bytes are to be decoded at once; refused: at most {LARGEST}")

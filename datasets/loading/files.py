@@ -2,16 +2,17 @@
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from ..entries import ShardEntry
-from ..errors import FormatError
+from ..errors import FormatError, StoreError
 from .baton import ASIDE
 from .handles import Handle, Handles
 
 Spans = Sequence[tuple[int, int]]
+Piece = tuple[ShardEntry, int, memoryview]  # a tar, an offset in it, and the place for the bytes from there on
 NOWAIT = getattr(os, "RWF_NOWAIT", 0)  # Linux only
 
 
@@ -27,6 +28,13 @@ class Files(Protocol):
 
         Raises:
             FormatError: the tar is missing or too short, or cannot be read; the message names it.
+        """
+        ...
+
+    def read_many(self, pieces: Sequence[Piece]) -> dict[int, FormatError]:
+        """Fill many pieces; gives the errors of those that cannot be read, by their numbers.
+
+        A store that is down is the last error: what would follow it is not read.
         """
         ...
 
@@ -62,7 +70,7 @@ class LocalFiles:
     def __init__(self, root: Path, indexes: Path | None = None) -> None:
         self.root, self.indexes = root, indexes or root
         self._handles = Handles()
-        self._paths: dict[str, str] = {}
+        self._paths: dict[str | None, str] = {}
 
     def index(self, shard: ShardEntry) -> Path:
         """Path of a shard's index."""
@@ -71,7 +79,7 @@ class LocalFiles:
     def read(self, shard: ShardEntry, offset: int, out: memoryview) -> None:
         """Fill `out`; straight from the page cache, with one copy."""
         try:
-            handle = self._handles.get(self._path(shard))
+            handle = self._handles.get(self._paths.get(shard.tar) or self._path(shard))
             if handle.size != shard.bytes:
                 self._refuse(shard, handle)
             found = _cached(handle.fd, out, offset)
@@ -84,11 +92,23 @@ class LocalFiles:
             end = f"ends before byte {offset + len(out)}, where a field should be"
             raise FormatError(f"{self.root / str(shard.tar)}: {end}{self._hint()}")
 
+    def read_many(self, pieces: Sequence[Piece]) -> dict[int, FormatError]:
+        """Fill many pieces, most of them small: what goes without trouble takes one call of the system each."""
+        left = []
+        opened, paths, preadv = self._handles.opened, self._paths, os.preadv
+        for number, (shard, offset, out) in enumerate(pieces) if NOWAIT else ():
+            handle = opened.get(paths.get(shard.tar, ""))
+            if handle is not None and handle.size == shard.bytes:
+                try:
+                    if preadv(handle.fd, (out,), offset, NOWAIT) == len(out):
+                        continue
+                except OSError:  # told, or overcome, by the read that follows
+                    pass
+            left.append((number, (shard, offset, out)))
+        return one_by_one(self, left if NOWAIT else enumerate(pieces))
+
     def _path(self, shard: ShardEntry) -> str:
-        tar = str(shard.tar)
-        path = self._paths.get(tar)
-        if path is None:
-            path = self._paths[tar] = os.path.join(self.root, tar)
+        path = self._paths[shard.tar] = os.path.join(self.root, str(shard.tar))
         return path
 
     def _refuse(self, shard: ShardEntry, handle: Handle) -> None:
@@ -122,6 +142,19 @@ class LocalFiles:
     def __reduce__(self) -> tuple[type["LocalFiles"], tuple[Path, Path]]:
         """A copy in another process opens its own files."""
         return LocalFiles, (self.root, self.indexes)
+
+
+def one_by_one(files: Files, pieces: Iterable[tuple[int, Piece]]) -> dict[int, FormatError]:
+    """Fill pieces by `files.read`; gives the errors of those that cannot be read, by their numbers."""
+    wrong: dict[int, FormatError] = {}
+    for number, (shard, offset, out) in pieces:
+        try:
+            files.read(shard, offset, out)
+        except StoreError as error:  # it was waited for long enough: once is enough for all of them
+            return wrong | {number: error}
+        except FormatError as error:
+            wrong[number] = error
+    return wrong
 
 
 def _cached(fd: int, out: memoryview, offset: int) -> int:

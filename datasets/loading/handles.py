@@ -5,6 +5,7 @@ import os
 import threading
 import weakref
 from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
 
 try:
@@ -49,6 +50,11 @@ class Handles:
         self._open: OrderedDict[str, Handle] = OrderedDict()
         self._lock = threading.Lock()
         _ALL[:] = [x for x in _ALL if x() is not None] + [weakref.ref(self)]
+
+    @property
+    def opened(self) -> Mapping[str, Handle]:
+        """The files that are open now, by path; whoever reads one holds its object meanwhile."""
+        return self._open
 
     def get(self, path: str) -> Handle:
         """The file at `path`, opened where it is not.

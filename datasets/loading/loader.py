@@ -3,6 +3,7 @@
 import os
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from time import perf_counter
 from typing import Any, Literal, Self
 
@@ -11,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import IterableDataset, get_worker_info
 
-from ..errors import UsageError
+from ..errors import StoreError, UsageError
 from .arguments import check_transforms, whole_number
 from .buffers import Buffers, Memory
 from .guests import STATE_HINT, Forward, Worker
@@ -98,6 +99,19 @@ class Loader(IterableDataset):
     @abstractmethod
     def close(self) -> None:
         """Stop threads and release files; the stream can be iterated again, which opens them anew."""
+
+    @abstractmethod
+    def _cancel(self) -> None:
+        """End waits for a store, those to come included, until `_release`."""
+
+    @abstractmethod
+    def _release(self) -> None:
+        """Release files; they are opened anew when they are wanted."""
+
+    @property
+    @abstractmethod
+    def waits_for_store(self) -> bool:
+        """Whether bytes come from a store, which is told what will be read soon."""
 
     def _ahead(self, epoch: int, positions: NDArray[np.int64]) -> None:
         """Positions that will be read soon."""
@@ -225,7 +239,7 @@ class Loader(IterableDataset):
             batch = self._tensors.wrap(arrays)
             return batch if self._tensors.on_gpu else self._transformed(batch)
 
-        pump: Pump[Batch] = Pump(make, len(mine), self.threads, self.prefetch)
+        pump: Pump[Batch] = Pump(make, len(mine), self.threads, self.prefetch, self._cancel)
         self._pumps.add(pump)
         try:
             back, waited = began, 0.0
@@ -247,7 +261,8 @@ class Loader(IterableDataset):
             if not len(mine):
                 self._stand(*self._end(epoch))
         finally:
-            pump.close()
+            if pump.close():
+                self._release()
             self._pumps.discard(pump)
 
     def _stand(self, epoch: int, position: int) -> None:
@@ -263,9 +278,12 @@ class Loader(IterableDataset):
 
     def _announce(self, epoch: int, steps: Steps, mine: range, number: int) -> None:
         """Say what will be read soon: at first all batches up to `prefetch` ahead, then one more with each."""
-        for more in range(self.prefetch + 1) if number == 0 else [self.prefetch]:
-            if number + more < len(mine):
-                self._ahead(epoch, steps.positions(mine[number + more])[0])
+        if not self.waits_for_store:
+            return
+        with suppress(StoreError):  # told where the records are due; until then it is not asked again and again
+            for more in range(self.prefetch + 1) if number == 0 else [self.prefetch]:
+                if number + more < len(mine):
+                    self._ahead(epoch, steps.positions(mine[number + more])[0])
 
     def _memory(self) -> Memory:
         return self._tensors.buffers(self._buffers)

@@ -5,12 +5,15 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Generic, TypeVar
 
 from ..errors import UsageError
+from .baton import ASIDE, waited
 
 Batch = TypeVar("Batch")
+LOOK, CROWDED, REST = 8, 0.3, 0.2  # batches; share of their time spent waiting for the baton; seconds
+PATIENCE = 2.0  # seconds that threads get to end what they have begun
 _RUNNING: "weakref.WeakSet[Pump]" = weakref.WeakSet()
 
 
@@ -25,17 +28,29 @@ class Pump(Generic[Batch]):
         count: number of batches.
         threads: 0 makes each batch in the thread that asks for it.
         depth: batches ahead.
+        cancel: ends what threads wait for, where they have not come back some seconds after `close`.
     """
 
-    def __init__(self, make: Callable[[int], Batch], count: int, threads: int, depth: int) -> None:
-        self._make, self._count, self._depth = make, count, depth
+    def __init__(
+        self,
+        make: Callable[[int], Batch],
+        count: int,
+        threads: int,
+        depth: int,
+        cancel: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._make, self._count, self._depth, self._cancel = make, count, depth, cancel
         self._made: dict[int, Batch | BaseException] = {}
         self._next, self._asked, self._closed = 0, 0, False
         self._changed = threading.Condition()
         self._pid = os.getpid()
         self.waited = 0.0
+        self._end = threading.Event()
         names = [f"tessera-stream-{number}" for number in range(min(threads, count))]
-        self._threads = [threading.Thread(target=self._work, name=name, daemon=True) for name in names]
+        works = [self._work, *([self._work_if_room] * (len(names) - 1))]
+        self._threads = [
+            threading.Thread(target=work, name=name, daemon=True) for work, name in zip(works, names, strict=False)
+        ]
         _RUNNING.add(self)
         for thread in self._threads:
             thread.start()
@@ -53,17 +68,31 @@ class Pump(Generic[Batch]):
             yield batch
             del batch  # or its memory would be in use while the next is waited for
 
-    def close(self) -> None:
-        """Stop the threads and wait for them; what they made is dropped."""
+    def close(self) -> bool:
+        """Stop the threads and wait for them; what they made is dropped. Whether their waits had to be cancelled."""
+        cancelled = False
         if self._pid == os.getpid():  # after a fork there are no threads, and one of them may have held the lock
             with self._changed:
                 self._closed = True
                 self._changed.notify_all()
+            self._end.set()
             own = threading.current_thread() in self._threads  # it found a dropped iterator while collecting garbage
-            for thread in [] if own else self._threads:
-                thread.join()
+            with ASIDE:  # which may happen to any thread at any time, and those that are waited for may want the baton
+                cancelled = self._join([] if own else self._threads)
         self._made.clear()
         _RUNNING.discard(self)
+        return cancelled
+
+    def _join(self, threads: list[threading.Thread]) -> bool:
+        end = monotonic() + PATIENCE
+        for thread in threads:
+            thread.join(max(0.0, end - monotonic()))
+        late = self._cancel is not None and any(thread.is_alive() for thread in threads)
+        if late and self._cancel is not None:
+            self._cancel()
+        for thread in threads:
+            thread.join()
+        return late
 
     def _take(self, number: int) -> Batch | BaseException:
         if self._pid != os.getpid():
@@ -78,23 +107,37 @@ class Pump(Generic[Batch]):
             return self._made.pop(number)
 
     def _work(self) -> None:
-        while True:
-            with self._changed:
-                while not self._closed and self._next < self._count and self._next >= self._asked + self._depth:
-                    self._changed.wait()
-                if self._closed or self._next >= self._count:
-                    return
-                number = self._next
-                self._next += 1
-            made: Batch | BaseException
-            try:
-                made = self._make(number)
-            except BaseException as error:  # whatever it is, it is raised where the batch is asked for
-                made = error
-            with self._changed:
-                self._made[number] = made
-                self._changed.notify_all()
-            del made
+        while self._one():
+            pass
+
+    def _work_if_room(self) -> None:
+        """The same; but a thread that mostly waits for the others' baton rests a while, or it would slow them down."""
+        going = True
+        while going:
+            began, before = perf_counter(), waited()
+            for _ in range(LOOK):
+                going = going and self._one()
+            if waited() - before > CROWDED * (perf_counter() - began):
+                self._end.wait(REST)
+
+    def _one(self) -> bool:
+        """Make the next batch; False where there is none."""
+        with self._changed:
+            while not self._closed and self._next < self._count and self._next >= self._asked + self._depth:
+                self._changed.wait()
+            if self._closed or self._next >= self._count:
+                return False
+            number = self._next
+            self._next += 1
+        made: Batch | BaseException
+        try:
+            made = self._make(number)
+        except BaseException as error:  # whatever it is, it is raised where the batch is asked for
+            made = error
+        with self._changed:
+            self._made[number] = made
+            self._changed.notify_all()
+        return True
 
 
 @atexit.register

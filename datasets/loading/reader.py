@@ -22,10 +22,11 @@ from .fields import FieldReader, Spot
 from .files import Files
 from .meter import Meter
 from .picked import Arrays, Picked
-from .records import Records, Wanted
+from .records import MOST_BYTES, Records, Wanted
 from .request import Asked
 from .rows import ABSENT
 
+MOST_TARGETS = 1 << 17  # records of a reference's table that are remembered, some 40 MB
 WHOLE, SLICED = 1 << 30, 1 << 18  # bytes of a field that is announced: as it is, and where only a part of it is read
 
 
@@ -40,11 +41,12 @@ class TableReader:
         check: whether checksums are verified.
         own_keys: whether keys keep Tessera's rules.
         nullable: whether rows of the output may have no record: it is behind a reference that may be null.
+        index_bytes: of the indexes that are kept open, of each table.
     """
 
     def __init__(
         self, catalog: Catalog, files: Files, asked: Asked, split: str | None, *,
-        check: bool, own_keys: bool = True, nullable: bool = False,
+        check: bool, own_keys: bool = True, nullable: bool = False, index_bytes: int = MOST_BYTES,
     ) -> None:  # fmt: skip
         schema = catalog.schema(asked.table)
         bounds = {cut.dimension: cut.bounds for cut in asked.cuts.values() if isinstance(cut, Sample) and cut.bounds}
@@ -56,14 +58,26 @@ class TableReader:
             tuple((asked.fields | hidden).values()), tuple(references.values()), (*asked.columns, *dimensions)
         )
         self.asked, self.schema, self._nullable = asked, schema, nullable
-        self.records = Records(catalog, files, asked.table, split, wanted, own_keys=own_keys, check=check)
+        self.records = Records(
+            catalog, files, asked.table, split, wanted, own_keys=own_keys, check=check, most_bytes=index_bytes
+        )
+        self._known: dict[str, dict[int, list[int]]] = {name: {} for name in asked.children}
         self._types = {column.name: column.type for column in schema.columns}
-        self._fields = [FieldReader(schema, x, asked.cut(x), files, check) for x in asked.fields.values()]
+        self._fields = [
+            FieldReader(schema, x, asked.cut(x), files, check, asked.reduced.get(name, 1))
+            for name, x in asked.fields.items()
+        ]
         self._bounds = {name: FieldReader(schema, x, None, files, check) for name, x in bounds.items()}
         self._children = [
-            (x, TableReader(catalog, files, child, None, check=check, own_keys=own_keys, nullable=not x.many))
+            (
+                x,
+                TableReader(
+                    catalog, files, child, None,
+                    check=check, own_keys=own_keys, nullable=not x.many, index_bytes=index_bytes,
+                ),
+            )
             for x, child in asked.children.values()
-        ]
+        ]  # fmt: skip
 
     def read(self, picked: Picked, key: int, buffers: Memory, faults: Faults, meter: Meter) -> Arrays:
         """Arrays of the records, and `key`, their keys, of the stream's own table; with faults, they are of no use.
@@ -119,9 +133,10 @@ class TableReader:
         where = self.records.where(numbers)
         self.records.open({shard for shard, _ in where})
         faults, spots = Faults(), []
+        found: list[int] = []
         spans: dict[str, tuple[ShardEntry, list[tuple[int, int]]]] = {}
         behind: dict[str, list[int]] = {reference.name: [] for reference, _ in self._children}
-        for shard, row in where:
+        for number, (shard, row) in zip(numbers.tolist(), where, strict=True):
             try:
                 spot = Spot(self.records.rows(shard), row, 0)
             except FormatError:
@@ -132,11 +147,12 @@ class TableReader:
                 if offset != ABSENT and size <= announced[name]:
                     spans.setdefault(place.shard.index, (place.shard, []))[1].append((offset, size))
             spots.append(spot)
+            found.append(number)
         for reference, child in self._children:
             named = (_named(reference, spot) for spot in spots)
             child.records.expect(key for keys in named for key in keys)
-            for spot in spots:
-                behind[reference.name] += self._targets(reference, child, spot, faults)
+            for number, spot in zip(found, spots, strict=True):
+                behind[reference.name] += self._targets(reference, child, number, spot, faults)
         for entry, pieces in spans.values():
             files.prefetch(entry, pieces)
         for reference, child in self._children:
@@ -169,7 +185,8 @@ class TableReader:
     ) -> None:
         """The records that a reference names, by way of their table's own reader."""
         name, faults = reference.name, tools[1]
-        found = [self._targets(reference, child, spot, faults) for spot in spots]
+        each = zip(picked.numbers.tolist(), spots, strict=True)
+        found = [self._targets(reference, child, number, spot, faults) for number, spot in each]
         prefix = self.asked.prefix + name
         if reference.many:
             lengths = np.zeros(picked.total, np.int64)
@@ -190,13 +207,15 @@ class TableReader:
         behind = Picked(numbers, at, total, [picked.owners[i] for i in parents], ids)
         out |= child.read(behind, key, *tools)
 
-    @staticmethod
-    def _targets(reference: Reference, child: "TableReader", spot: Spot, faults: Faults) -> list[int]:
+    def _targets(
+        self, reference: Reference, child: "TableReader", number: int, spot: Spot, faults: Faults
+    ) -> list[int]:
         """Numbers of the records that a record refers to."""
-        known = spot.rows.targets.setdefault(reference.name, {})
-        if spot.row not in known:
+        known = self._known[reference.name]
+        targets = known.get(number)
+        if targets is None:
             try:
-                known[spot.row] = [child.records.find(key) for key in _named(reference, spot)]
+                targets = [child.records.find(key) for key in _named(reference, spot)]
             except KeyError as error:
                 key = spot.rows.keys[spot.row].as_py()
                 where = f"{spot.rows.shard.index}, record {key}: {reference.name} names {error.args[0]!r}"
@@ -205,7 +224,10 @@ class TableReader:
             except FormatError as error:
                 faults.add(spot.slot, error)
                 return []
-        return known[spot.row]
+            if len(known) >= MOST_TARGETS:
+                known.clear()
+            known[number] = targets
+        return targets
 
 
 def _named(reference: Reference, spot: Spot) -> list[str]:

@@ -23,8 +23,9 @@ from ..verify import file_sha256
 from .baton import ASIDE
 from .files import Files
 from .rows import Rows, check_sizes, whole_numbers
+from .skipped import LOG
 
-MOST_BYTES = 512 << 20  # of indexes kept open, in a table
+MOST_BYTES = 512 << 20  # of indexes kept open, of a table
 OPENERS = 8  # indexes that are fetched at once
 
 
@@ -53,6 +54,7 @@ class Records:
         wanted: what will be asked for.
         own_keys: whether keys keep Tessera's rules, so that the unit is known from the key.
         check: whether indexes are compared with the checksums that the catalog lists.
+        most_bytes: of the indexes that are kept open.
 
     Raises:
         SchemaError: labels that were added do not go together with the table.
@@ -69,6 +71,7 @@ class Records:
         *,
         own_keys: bool = True,
         check: bool = True,
+        most_bytes: int = MOST_BYTES,
     ) -> None:
         if split is not None and split not in catalog.groups:
             raise UsageError(f"{catalog.name}: no split {split!r} (splits: {', '.join(catalog.groups)})")
@@ -80,7 +83,11 @@ class Records:
         self.starts = np.cumsum([0, *(shard.records for shard in self.shards)])
         self.name = f"{catalog.name}, table {table}" + (f", split {split}" if split else "")
         self._columns = self._wanted_columns()
+        self._most_bytes = most_bytes
         self._open: OrderedDict[int, Rows] = OrderedDict()
+        self._sizes: dict[int, int] = {}
+        self._dropped: set[int] = set()
+        self._told = False
         self._bad: dict[int, FormatError] = {}
         self._keeping = threading.Lock()
         self._locks = [threading.Lock() for _ in range(16)]
@@ -104,7 +111,7 @@ class Records:
         """
         rows = self._open.get(shard)
         if rows is not None:
-            with suppress(KeyError):  # another thread has dropped it just now
+            with suppress(KeyError), self._keeping:  # another thread may have dropped it just now
                 self._open.move_to_end(shard)
             return rows
         if shard in self._bad:  # read once is enough: every record of it asks
@@ -117,17 +124,35 @@ class Records:
             return rows  # not what is kept by now: other threads may have dropped it
 
     def open(self, shards: Iterable[int]) -> None:
-        """Open indexes, several at a time; one that cannot be opened is told of by `rows`."""
+        """Open indexes, several at a time; one that cannot be opened is told of by `rows`.
+
+        Raises:
+            StoreError: the store is down.
+        """
         closed = [shard for shard in shards if shard not in self._open]
-        if not closed:
-            return
+        left, down = iter(closed), list[StoreError]()
 
-        def one(shard: int) -> None:
-            with suppress(FormatError):
-                self.rows(shard)
+        def work() -> None:
+            while not down:
+                with self._keeping:
+                    shard = next(left, None)
+                if shard is None:
+                    return
+                try:
+                    self.rows(shard)
+                except StoreError as error:
+                    down.append(error)
+                except FormatError:
+                    continue
 
-        with ThreadPoolExecutor(OPENERS) as pool:
-            list(pool.map(one, closed))
+        # daemons: a pool's threads are waited for when Python ends, before anybody could call off their requests
+        threads = [threading.Thread(target=work, name="tessera-index", daemon=True) for _ in closed[:OPENERS]]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if down:
+            raise down[0]
 
     def expect(self, keys: Iterable[str]) -> None:
         """Open the indexes that these keys may be in, several at a time."""
@@ -140,7 +165,10 @@ class Records:
             KeyError: no record has it.
         """
         for shard in self._candidates(key):
-            row = self.rows(shard).find(key)
+            rows = self.rows(shard)
+            before, row = rows.nbytes, rows.find(key)
+            if rows.nbytes != before:  # it made its list of keys
+                self._keep(shard, rows)
             if row is not None:
                 return int(self.starts[shard]) + row
         raise KeyError(key)
@@ -167,12 +195,19 @@ class Records:
             raise
 
     def _keep(self, shard: int, rows: Rows) -> None:
+        """Keep an index open, and let those go that were used longest ago."""
         with self._keeping:
-            self._open[shard] = rows
-            held = sum(rows.nbytes for rows in self._open.values())
-            while held > MOST_BYTES and len(self._open) > 1:
-                _, old = self._open.popitem(last=False)
-                held -= old.nbytes
+            self._open[shard], self._sizes[shard] = rows, rows.nbytes
+            self._open.move_to_end(shard)
+            again = shard in self._dropped and not self._told
+            self._told |= again
+            while sum(self._sizes.values()) > self._most_bytes and len(self._open) > 1:
+                old, _ = self._open.popitem(last=False)
+                del self._sizes[old]
+                self._dropped.add(old)
+        if again:
+            slow = "and are read again and again; raise it, or use order='block'"
+            LOG.warning("%s: its indexes do not fit in index_bytes=%d %s", self.name, self._most_bytes, slow)
 
     def _candidates(self, key: str) -> Iterable[int]:
         if not self._own_keys:

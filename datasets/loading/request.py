@@ -24,6 +24,7 @@ class Asked:
         keys: references whose keys are wanted.
         cuts: samples and windows by dimension.
         children: references that are followed, with what is wanted behind them.
+        reduced: JPEG pictures that are decoded smaller, and how many times.
     """
 
     table: str
@@ -33,6 +34,7 @@ class Asked:
     keys: list[Reference] = field(default_factory=list)
     cuts: dict[str, Sample | Window] = field(default_factory=dict)
     children: dict[str, tuple[Reference, "Asked"]] = field(default_factory=dict)
+    reduced: dict[str, int] = field(default_factory=dict)
 
     def cut(self, entry: Field) -> Sample | Window | None:
         """The cut along a field's first axis."""

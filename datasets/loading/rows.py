@@ -28,6 +28,8 @@ class Places:
         block: (N + 1,) int64 number of the first checksum of each record.
         crc: (blocks,) uint32 CRC-32 of each 256 KiB.
         checked: one byte a block, 1 once it was found right.
+        whole: whether every record has the field.
+        verified: whether all blocks were found right.
     """
 
     shard: ShardEntry
@@ -36,6 +38,8 @@ class Places:
     block: NDArray[np.int64]
     crc: NDArray[np.uint32]
     checked: bytearray
+    whole: bool
+    verified: bool = False
 
     @property
     def nbytes(self) -> int:
@@ -76,16 +80,14 @@ class Rows:
         }  # fmt: skip
         for name, values in self.sizes.items():
             check_sizes(shard, name, values)
-        self.targets: dict[str, dict[int, list[int]]] = {}
         self._numbers: dict[str, int] | None = None
         self._arrays = sum(place.nbytes for place in self.places.values()) + self.keys.nbytes
         self._arrays += sum(column.nbytes for column in (*self.columns.values(), *self.references.values()))
 
     @property
     def nbytes(self) -> int:
-        """Memory that it takes by now: numbers by key, and of the records referred to, come when they are wanted."""
-        known = sum(len(targets) for targets in self.targets.values())
-        return self._arrays + 128 * len(self._numbers or ()) + 300 * known
+        """Memory that it takes by now: numbers by key come when they are wanted."""
+        return self._arrays + 128 * len(self._numbers or ())
 
     def __len__(self) -> int:
         """Number of records."""
@@ -101,17 +103,21 @@ class Rows:
 def whole_numbers(column: pa.Array, absent: int = 0) -> NDArray[np.int64]:
     """(N,) int64 values of an Arrow array of 32-bit or 64-bit integers, `absent` where it has none.
 
-    From its buffers: Arrow's own conversions import pandas where that is installed, which takes longest of all.
+    From its buffers: Arrow's own conversions import `pyarrow.compute`, and pandas where that is installed, which takes
+    longest of all.
     """
     if not len(column):
         return np.zeros(0, np.int64)
-    valid, values = column.buffers()
+    values = column.buffers()[1]
     dtype = np.dtype(f"int{column.type.bit_width}")
     numbers = np.frombuffer(values, dtype, len(column), dtype.itemsize * column.offset).astype(np.int64, copy=False)
-    if not column.null_count:
-        return numbers
-    bits = np.unpackbits(np.frombuffer(valid, np.uint8), bitorder="little")[column.offset :][: len(column)]
-    return np.where(bits.astype(bool), numbers, absent)
+    return np.where(_absent(column), absent, numbers) if column.null_count else numbers
+
+
+def _absent(column: pa.Array) -> NDArray[np.bool_]:
+    """(N,) which rows of an Arrow array that has some are null."""
+    bits = np.unpackbits(np.frombuffer(column.buffers()[0], np.uint8), bitorder="little")
+    return ~bits[column.offset :][: len(column)].astype(bool)
 
 
 def check_sizes(shard: ShardEntry, name: str, sizes: NDArray[np.int64]) -> None:
@@ -133,14 +139,18 @@ def _places(shard: ShardEntry, table: pa.Table, name: str) -> Places:
     inside = (offset >= 0) & (size >= 0) & (size <= shard.bytes) & (offset <= shard.bytes - size)
     if not np.array_equal(np.diff(start), blocks) or not np.array_equal(there, there & inside):
         raise FormatError(f"{shard.index}: offsets of field {name!r} do not fit its tar; run `tessera verify`")
-    return Places(shard, offset, np.where(there, size, 0), start, crc, bytearray(len(crc)))
+    return Places(shard, offset, np.where(there, size, 0), start, crc, bytearray(len(crc)), bool(there.all()))
 
 
 def _checksums(lists: pa.ListArray) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
     """All checksums of a column, and where those of each row begin; a row without any is none."""
-    flat = lists.flatten()  # without what rows that are null point to
+    bounds, flat = whole_numbers(lists.offsets), lists.values
     values = np.frombuffer(flat.buffers()[1], np.uint32, len(flat), 4 * flat.offset) if len(flat) else _NONE
-    return values, np.concatenate([[0], np.cumsum(whole_numbers(lists.value_lengths()))])
+    values, lengths = values[bounds[0] : bounds[-1]], np.diff(bounds)
+    if lists.null_count:  # what rows that are null point to is nobody's
+        there = ~_absent(lists)
+        values, lengths = values[np.repeat(there, lengths)], np.where(there, lengths, 0)
+    return values, np.concatenate([[0], np.cumsum(lengths)])
 
 
 _NONE = np.zeros(0, np.uint32)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FormatError, SchemaError, StoreError
+from ..errors import FormatError, SchemaError
 from ..order import key_of, mix64
 from .baton import BATON
 from .buffers import Memory
@@ -42,7 +42,7 @@ class Source:
 
     Args:
         reader: reads the records.
-        seed: of all draws.
+        key: of all draws: that of the seed, the data set, the table and the split.
         windows: how sequences are cut, None for whole records.
         transforms: applied to each record, in order.
         on_error: `raise`, or `skip` what cannot be read.
@@ -53,7 +53,7 @@ class Source:
     def __init__(
         self,
         reader: TableReader,
-        seed: int,
+        key: int,
         windows: Windows | None,
         transforms: Sequence[Transform],
         on_error: str,
@@ -62,7 +62,7 @@ class Source:
         fixed: bool = False,
     ) -> None:
         self._fixed = fixed
-        self.reader, self.seed, self.windows = reader, seed, windows
+        self.reader, self.windows, self._key = reader, windows, key
         self._transforms, self._on_error, self._skipped = tuple(transforms), on_error, skipped
         self._first: NDArray[np.int64] | None = None
         if windows is not None:
@@ -103,7 +103,7 @@ class Source:
         Raises:
             FormatError: a record cannot be read, and is not to be skipped; or none of them can.
         """
-        others = self._others(int(items[0]))
+        others: Iterator[int] | None = None
         items, repeat, epoch = items.copy(), repeat.copy(), 0 if self._fixed else epoch
         while True:
             faults = Faults()
@@ -112,6 +112,7 @@ class Source:
                 return {"key": arrays.pop("key"), "repeat": repeat} | arrays
             if exact:
                 raise faults.slots[min(faults.slots)]
+            others = others or self._others(int(items[0]))
             self._replace(items, repeat, faults, others)
 
     def _attempt(self, items: NDArray[np.int64], epoch: int, buffers: Memory, faults: Faults, meter: Meter) -> Arrays:
@@ -141,7 +142,7 @@ class Source:
 
     def _piece(self, items: NDArray[np.int64], epoch: int, buffers: Memory, faults: Faults, meter: Meter) -> Arrays:
         numbers, starts = self.locate(items)
-        key = key_of(self.seed, "draws", epoch)
+        key = key_of(self._key, "draws", epoch)
         rows = Picked(numbers, range(len(items)), len(items), range(len(items)), items, starts)
         with BATON:
             fields = self.reader.read(rows, key, buffers, faults, meter)
@@ -154,7 +155,7 @@ class Source:
             arrays |= {"window.start": starts, "window.mask": steps < sizes[:, None]}
         if self._transforms:
             began = perf_counter()
-            keys = mix64(key_of(self.seed, "transforms", epoch), items).tolist()
+            keys = mix64(key_of(self._key, "transforms", epoch), items).tolist()
             fields = apply_to_records(self._transforms, fields, arrays["key"], keys, buffers)
             meter.add("transforms", perf_counter() - began)
         return arrays | fields
@@ -180,8 +181,8 @@ class Source:
         Raises:
             FormatError: nothing may be skipped, or nothing is left.
         """
-        first = next((x for x in faults.slots.values() if isinstance(x, StoreError)), faults.slots[min(faults.slots)])
-        if self._on_error == "raise" or isinstance(first, StoreError):  # a store that is down is no damaged record
+        first = faults.slots[min(faults.slots)]
+        if self._on_error == "raise":
             raise first
         good = [slot for slot in range(len(items)) if slot not in faults.slots]
         for slot, error in faults.slots.items():

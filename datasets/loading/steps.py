@@ -48,5 +48,7 @@ class Steps:
         """Positions (batch_size,) of this rank at a step, and which of them are repeats that only fill it."""
         first = self.start + step * self.together + self.rank * self.batch_size
         positions = np.arange(first, first + self.batch_size)
+        if first + self.batch_size <= self.records:
+            return positions, np.zeros(self.batch_size, bool)
         repeat = positions >= self.records
         return np.where(repeat, positions % self.records, positions), repeat

@@ -66,7 +66,7 @@ class Tensors:
         return torch.cuda.is_initialized()
 
     def wrap(self, arrays: dict[str, Any]) -> Batch:
-        """Tensors that share the arrays' memory ; lists stay lists."""
+        """Tensors that share the arrays' memory; lists stay lists."""
         return {name: self._tensor(value) for name, value in arrays.items()}
 
     def _tensor(self, value: Any) -> Any:
@@ -82,7 +82,7 @@ class Tensors:
         return PinnedBuffers(self.device) if self.pinned() else usual
 
     def place(self, batch: Batch) -> Batch:
-        """The batch on the device; the copy from pinned memory runs beside what the GPU does."""
+        """The batch on the device; from pinned memory, this queues the copies and waits for none of them."""
         if self.device is None:
             return batch
         return {name: self._move(value) for name, value in batch.items()}

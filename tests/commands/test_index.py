@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tessera.datasets
 import webdataset
 from tessera.cli import run
 
@@ -38,7 +39,10 @@ def test_the_report_shows_fields_and_what_is_left_out(tars: Path, capsys: pytest
 
 def test_the_index_lies_where_it_is_told_to(tars: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["index", str(tars), "--index-dir", str(tmp_path / "own"), "--threads", "1"]) == 0
-    assert f"indexes: {tmp_path / 'own'}" in capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"indexes: {tmp_path / 'own'}" in said
+    line = said.partition("next, in Python: ")[2]
+    assert len(list(eval(line, {"tessera": tessera}))) > 0, "the line that it prints finds them"
     assert sorted(path.name for path in tars.iterdir()) == ["train-000.tar", "val-000.tar"]
 
 

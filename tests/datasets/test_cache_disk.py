@@ -1,4 +1,4 @@
-"""The cache on disks that are full, or cannot be written to: bytes are served all the same, nothing half-written stays."""
+"""The cache on disks that are full, or cannot be written to: bytes are served all the same, nothing broken stays."""
 
 import os
 import shutil

@@ -7,11 +7,11 @@ import pytest
 from tessera.datasets import Stream
 from tessera.datasets.errors import StoreError
 from tessera.datasets.loading import files as files_module
-from tessera.datasets.loading import records as records_module
+from tessera.datasets.loading import reader as reader_module
 from tessera.datasets.loading.cuts import Sample, strata_spans
 from tessera.datasets.order import Order, key_of
 
-from .stream_data import numbers, numbers_set
+from .stream_data import numbers, numbers_set, same_batch
 
 
 class Announced:
@@ -69,26 +69,40 @@ def test_a_store_that_goes_down_is_no_damaged_record(built, monkeypatch):
     assert stream.stats().skipped == 0
 
 
-def test_indexes_in_memory_are_bounded(built, monkeypatch):
+def test_indexes_in_memory_are_bounded(built, caplog):
     stream = Stream(built.root, "frames", fields=["scale"], batch_size=4, threads=2)
     whole = [batch["key"] for batch in stream]
     records = stream.reader.records
-    assert len(records._open) == len(records.shards) > 2
+    assert len(records._open) == len(records.shards) > 2 and not caplog.records
     most = 2 * max(rows.nbytes for rows in records._open.values())
-    monkeypatch.setattr(records_module, "MOST_BYTES", most)
-    stream.set_epoch(0)
-    records._open.clear()
-    assert [batch["key"] for batch in stream] == whole
+    small = Stream(built.root, "frames", fields=["scale"], batch_size=4, threads=2, index_bytes=most)
+    assert [batch["key"] for batch in small] == whole
+    records = small.reader.records
     assert sum(rows.nbytes for rows in records._open.values()) <= most
     assert len(records._open) < len(records.shards)
+    list(small), list(small)
+    (said,) = caplog.records
+    assert f"do not fit in index_bytes={most}" in said.getMessage(), "once"
 
 
-def test_numbers_by_key_and_targets_count_as_memory(built):
-    rows = Stream(built.root, "frames", fields=["neighbours.scale"]).reader.records.rows(0)
+def test_numbers_by_key_count_as_memory(built):
+    records = Stream(built.root, "frames", fields=["neighbours.scale"]).reader.records
+    rows = records.rows(0)
     before = rows.nbytes
-    rows.find("s0-0000")
-    rows.targets["neighbours"] = {0: [1, 2]}
-    assert rows.nbytes >= before + 128 * len(rows) + 300
+    assert records.find(rows.keys[0].as_py()) == 0
+    assert records._sizes[0] == rows.nbytes >= before + 128 * len(rows)
+
+
+def test_records_referred_to_are_remembered_only_so_many(built, monkeypatch):
+    fields = ["scale", "neighbours.scale"]
+    stream = Stream(built.root, "frames", fields=fields, threads=0)
+    whole = list(stream)
+    assert len(stream.reader._known["neighbours"]) == stream.epoch_records() > 7
+    monkeypatch.setattr(reader_module, "MOST_TARGETS", 7)
+    stream = Stream(built.root, "frames", fields=fields, threads=0)
+    for one, other in zip(stream, whole, strict=True):
+        same_batch(one, other)
+        assert len(stream.reader._known["neighbours"]) <= 7
 
 
 def test_a_batch_over_the_border_of_two_runs_is_the_orders(tmp_path, monkeypatch):
@@ -96,7 +110,8 @@ def test_a_batch_over_the_border_of_two_runs_is_the_orders(tmp_path, monkeypatch
 
     monkeypatch.setattr(stream_module, "RUN", 16)
     stream = Stream(numbers_set(tmp_path / "set", 100), batch_size=10, fields=["number"], seed=4)
-    expected = Order("global", 100, key_of(4, "order", 0)).records(np.arange(100))
+    key = key_of(key_of(4, "small", "things", ""), "order", 0)
+    expected = Order("global", 100, key).records(np.arange(100))
     assert numbers(list(stream)) == expected.tolist()
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tessera.datasets import FormatError, Stream, UsageError
 from tessera.datasets import stream as stream_module
 
-from .stream_data import numbers, numbers_set
+from .stream_data import NUMBERS, Rows, numbers, numbers_set, write_set
 
 EXAMPLES = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 SIZES, RANKS, BATCHES, THREADS = st.integers(1, 300), st.integers(1, 8), st.integers(1, 40), st.integers(0, 4)
@@ -296,3 +296,15 @@ def test_skipped_records_keep_steps_and_sequence_of_the_others(sized, tmp_path):
         assert batches[1]["repeat"].tolist() == [False, False, False, True] and stream.stats().skipped == 1
         with pytest.raises(FormatError, match=f"g0-{expected[7]:04d}.*checksum"):
             list(Stream(root, batch_size=4, threads=threads))
+
+
+def test_another_data_set_table_or_split_has_another_order_with_the_same_seed(tmp_path):
+    """Or record i of one set would always meet record i of another in a mixture."""
+    listed = [[(f"g-{i:04d}", {"number": np.int64(i)}, {}) for i in range(100)]]
+    rows = Rows(NUMBERS, {"train": listed, "val": [[(f"h-{i:04d}", *rest) for i, (_, *rest) in enumerate(listed[0])]]})
+    roots = [write_set(tmp_path / name, {"things": rows, "others": rows}, name) for name in ("one", "two")]
+    orders = {
+        (root.name, table, split): tuple(numbers(Stream(root, table, split, fields=["number"], batch_size=100)))
+        for root in roots for table in ("things", "others") for split in ("train", "val")
+    }  # fmt: skip
+    assert len(set(orders.values())) == 8 and all(sorted(order) == list(range(100)) for order in orders.values())

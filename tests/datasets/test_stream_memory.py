@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from tessera.datasets import Stream
-from tessera.datasets.loading import records
 
 from .stream_damage import frames, sequence
 from .stream_many import RAGGED, many_shards
@@ -69,11 +68,12 @@ def test_few_files_and_many_shards(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "end\n", "")
 
 
-def test_indexes_that_do_not_fit_the_memory_for_them(toy: Any, built: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("most", [1, 4000])
+def test_indexes_that_do_not_fit_the_memory_for_them(toy: Any, built: Any, most: int) -> None:
     """An index that one thread drops while another thread opens it is opened again, never missed."""
-    monkeypatch.setattr(records, "MOST_BYTES", 1)
     healthy = sequence(built.root)
-    with frames(toy.root, fields=["scale", "scene.cloud", "neighbours.scale"], threads=6) as stream:
+    names = ["scale", "scene.cloud", "neighbours.scale"]
+    with frames(toy.root, fields=names, threads=6, index_bytes=most) as stream:
         for _ in range(15):
             stream.set_epoch(1)
             stream.set_epoch(0)

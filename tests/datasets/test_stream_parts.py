@@ -191,7 +191,7 @@ def test_pools_without_strata_go_round(tmp_path):
     records = [(f"p-{n}", {"number": np.arange(n)}, {}) for n in (1, 2, 10, 33)]
     root = write_set(tmp_path, {"pools": Rows(schema, {"train": [records]})})
     begins = set()
-    for epoch in range(30):
+    for epoch in range(150):
         for key, numbers in drawn(root, epoch, sample={"points": 25}).items():
             size = int(key[2:])
             assert ((np.diff(numbers) - 1) % size == 0).all()

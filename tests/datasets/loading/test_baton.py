@@ -50,6 +50,42 @@ def test_an_error_aside_leaves_it_held_and_then_free():
     assert not baton._lock.locked()
 
 
+def test_an_interrupt_while_it_is_taken_again_frees_no_lock_of_another_thread(monkeypatch):
+    baton, release = Baton(), threading.Event()
+
+    def other():
+        with baton:
+            release.wait(10)
+
+    thread = threading.Thread(target=other)
+    taken = baton._lock.acquire
+    with pytest.raises(KeyboardInterrupt):  # noqa: SIM117
+        with baton:
+            with ASIDE:
+                thread.start()
+                while not baton._lock.locked():
+                    time.sleep(0.001)
+                baton._lock = Interrupted(baton._lock)
+    baton._lock = baton._lock.lock
+    assert baton._lock.locked(), "the other thread's"
+    release.set()
+    thread.join(10)
+    assert not baton._lock.locked() and taken()
+
+
+class Interrupted:
+    """A lock whose waits are interrupted."""
+
+    def __init__(self, lock):
+        self.lock = lock
+
+    def acquire(self, blocking=True):
+        raise KeyboardInterrupt
+
+    def release(self):
+        self.lock.release()
+
+
 @pytest.mark.skipif(not files_module.NOWAIT, reason="no reads without waiting here")
 def test_what_is_not_in_the_page_cache_is_waited_for_without_the_baton(built, monkeypatch):
     """A disk that is slow for one thread must not stop the others."""

@@ -2,11 +2,14 @@
 
 import threading
 import time
+from contextlib import nullcontext
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tessera.datasets.errors import UsageError
+from tessera.datasets.loading import pump as pump_module
+from tessera.datasets.loading.baton import BATON
 from tessera.datasets.loading.pump import Pump
 
 
@@ -136,3 +139,60 @@ def test_what_was_made_is_let_go_with_its_pump():
     pump.close()
     del _, pump
     assert Batch.count == 0
+
+
+def test_threads_that_wait_for_a_store_are_called_off_when_the_loop_is_left(monkeypatch):
+    monkeypatch.setattr(pump_module, "PATIENCE", 0.05)
+    store, called = threading.Event(), []
+
+    def make(number):
+        if number:
+            store.wait(30)
+        return number
+
+    def cancel():
+        called.append(True)
+        store.set()
+
+    pump = Pump(make, 5, 2, 3, cancel)
+    next(iter(pump))
+    pump.close()
+    assert called == [True] and not alive()
+    quick = Pump(lambda number: number, 5, 2, 3, cancel)
+    list(quick)
+    quick.close()
+    assert called == [True], "nobody waits there"
+
+
+def test_an_iterator_dropped_while_the_baton_is_held_is_closed_all_the_same():
+    """Garbage is collected at any time: by a thread with the baton, for which the pump's own threads may wait."""
+    held = threading.Event()
+
+    def make(number):
+        held.wait(10)
+        with BATON:
+            return number
+
+    pump = Pump(make, 3, 1, 1)
+    with BATON:
+        held.set()
+        pump.close()
+    assert not alive()
+
+
+def test_threads_that_only_wait_for_the_baton_rest():
+    """Two that hand it over at each batch are slower than one; where each works without it, both go on."""
+    for light in (True, False):
+        makers = []
+
+        def make(number, light=light, makers=makers):
+            with BATON if light else nullcontext():
+                time.sleep(0.001)
+            makers.append(threading.current_thread().name)
+            return number
+
+        pump = Pump(make, 400, 2, 3)
+        assert list(pump) == list(range(400))
+        pump.close()
+        fewer = min(makers.count(name) for name in {"tessera-stream-0", "tessera-stream-1"})
+        assert fewer < 120 if light else fewer > 120
