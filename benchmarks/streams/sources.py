@@ -1,12 +1,14 @@
 """The byte index as a source of records, for the loaders that take one, and the order of an epoch."""
 
+import json
+import os
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from .byte_index import ByteIndex
-from .deliver import Batch, decoded, stacked
+from .deliver import Batch, decoded, first, stacked
 
 
 class Records:
@@ -20,8 +22,27 @@ class Records:
         return len(self.index)
 
     def __getitem__(self, number: int) -> dict[str, Any]:
-        """One record as batches have it, by numpy and Pillow."""
+        """One record as batches have it, by numpy and Pillow; of pools, only the slice is read."""
+        if self.index.profile.sliced:
+            return self._sliced(number)
         return decoded(self.index.profile, *self.index.stored(number))
+
+    def _sliced(self, number: int) -> dict[str, Any]:
+        index, profile, key = self.index, self.index.profile, self.index.keys[number]
+        handle, at = index.file(number), first(profile, key)
+        run = min(profile.take, profile.pool - at)
+        record: dict[str, Any] = {"key": key}
+        for item in profile.items:
+            start, size = index.places[item.name][number]
+            if item.name in profile.sliced:
+                each = size // profile.pool
+                data = os.pread(handle, run * each, start + at * each)
+                data += os.pread(handle, (profile.take - run) * each, start) if run < profile.take else b""
+                record[item.name] = np.frombuffer(data, item.dtype).reshape(profile.shape(item.name))
+            else:
+                data = os.pread(handle, size, start)
+                record[item.name] = json.loads(data) if item.codec == "json" else np.frombuffer(data, item.dtype)
+        return record
 
     def batch(self, numbers: list[int]) -> Batch:
         """A whole batch of records."""

@@ -11,6 +11,7 @@ import pytest
 import torch
 from tessera.benchmarks import codecs, start, stream
 from tessera.benchmarks.streams import checks, deliver
+from tessera.benchmarks.streams import race as race_module
 from tessera.benchmarks.streams.apart import RunError, apart
 from tessera.benchmarks.streams.byte_index import ByteIndex
 from tessera.benchmarks.streams.choices import rows as codec_rows
@@ -193,6 +194,18 @@ def test_a_race_and_its_verdict(tmp_path: Path) -> None:
     assert line["best peer"] == PEERS["dataloader"].title and line["times it, best"] == pytest.approx(ours / theirs)
 
 
+def test_a_loader_with_other_tensors_has_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def measured(job: Job, check: bool = False) -> Measured:
+        if job.peer == "dataloader" and check:
+            raise RunError("AssertionError: record u0-r000003, field sdf: not what the tar holds")
+        return Measured(1, 1, 1.0, 1.0, 1.0, check="all equal" if check else "")
+
+    monkeypatch.setattr(race_module, "measure", measured)
+    rows, notes = race("arrays", tmp_path, ["dataloader", "ours"], 2, [Cell(4, 1)], RECORDS)
+    assert [line["loader"] for line in rows[Cell(4, 1)]] == ["copy of the same bytes", PEERS["ours"].title]
+    assert any("u0-r000003" in note and note.endswith("(left out)") for note in notes)
+
+
 def test_absent_peers_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PEERS, "lit", type(PEERS["lit"])("litdata", ("no_such_module",)))
     found = stream.tables(1, ["arrays"], ["lit"], [Cell(4, 1)], RECORDS)
@@ -215,7 +228,9 @@ def test_starts_and_checksums_are_measured(monkeypatch: pytest.MonkeyPatch) -> N
     begins = found["first batch of 2 shards, 2,000 records"]
     assert [line["what"] for line in begins] == ["start", "resume in the middle"]
     assert all(line["first batch ms"] > line["make ms"] > 0 for line in begins)
-    assert [line["epoch"] for line in found["checksums"]] == ["first", "second"]
+    epochs = ["first, from disk", "first, from the page cache", "second"]
+    assert [line["epoch"] for line in found["checksums"]] == epochs
+    assert all(line["with checksums s"] > 0 < line["without s"] for line in found["checksums"])
 
 
 def test_every_codec_gives_back_what_it_was_given() -> None:
