@@ -70,7 +70,7 @@ def killed_at_random(toy: Toy, kills: int, *options: str) -> int:
     return hit
 
 
-@pytest.mark.parametrize("kills", [8, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [8, pytest.param(30, marks=pytest.mark.slow)])
 def test_killed_at_random_moments(toy: Toy, monkeypatch: pytest.MonkeyPatch, kills: int) -> None:
     monkeypatch.setenv("TOY_BYTES", "118000")
     toy.fill(60)

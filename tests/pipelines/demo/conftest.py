@@ -1,7 +1,7 @@
 """Demo raw data, made once for all tests, and a plain reader of it that shares no code with the generator."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,16 +88,12 @@ class Raw:
 
 
 @pytest.fixture(scope="session")
-def raw(tmp_path_factory: pytest.TempPathFactory) -> Raw:
-    """Sound demo data, small, made in this process."""
-    root = tmp_path_factory.mktemp("hypersim") / "raw"
-    generate(root, scale="small")
-    return Raw(root)
+def raw(once: Callable[[str, Callable[[Path], object]], Path]) -> Raw:
+    """Sound demo data, small, made in one process."""
+    return Raw(once("demo", lambda root: generate(root, scale="small")))
 
 
 @pytest.fixture(scope="session")
-def faulty(tmp_path_factory: pytest.TempPathFactory) -> Raw:
+def faulty(once: Callable[[str, Callable[[Path], object]], Path]) -> Raw:
     """The same with faults, made by two processes."""
-    root = tmp_path_factory.mktemp("hypersim") / "faulty"
-    generate(root, scale="small", faults=True, workers=2)
-    return Raw(root)
+    return Raw(once("faulty", lambda root: generate(root, scale="small", faults=True, workers=2)))

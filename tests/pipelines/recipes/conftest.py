@@ -1,5 +1,6 @@
 """Demo raw data and data sets made from them, once for all tests of the recipes."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -11,22 +12,19 @@ from tessera.pipelines.discover import load_recipe
 from tessera.pipelines.run import run_recipe
 from tessera.pipelines.settings import RunSettings
 
+Once = Callable[[str, Callable[[Path], object]], Path]
 FULL, HALF = "192x256", "96x128"
 JOINT = "neighbours,points,probes,octree_seen,scene"  # labels that need the whole scene
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    raw = tmp_path_factory.mktemp("demo") / "raw"
-    generate(raw, scale="small")
-    return raw
+def demo(once: Once) -> Path:
+    return once("demo", lambda raw: generate(raw, scale="small"))
 
 
 @pytest.fixture(scope="session")
-def faulty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    raw = tmp_path_factory.mktemp("faulty") / "raw"
-    generate(raw, scale="small", faults=True)
-    return raw
+def faulty(once: Once) -> Path:
+    return once("faulty", lambda raw: generate(raw, scale="small", faults=True, workers=2))
 
 
 def build(raw: Path, out: Path, **options: object) -> Dataset:
@@ -37,9 +35,10 @@ def build(raw: Path, out: Path, **options: object) -> Dataset:
 
 
 @pytest.fixture(scope="session", params=[FULL, HALF])
-def dataset(request: pytest.FixtureRequest, demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+def dataset(request: pytest.FixtureRequest, demo: Path, once: Once) -> Dataset:
     """Everything on, at the raw size and at half of it."""
-    return build(demo, tmp_path_factory.mktemp("shards") / "out", size=request.param, with_="intrinsic,semantic")
+    size = request.param
+    return Dataset(once(f"shards-{size}", lambda out: build(demo, out, size=size, with_="intrinsic,semantic")))
 
 
 def raw_array(raw: Path, record: Record, modality: str) -> np.ndarray:
