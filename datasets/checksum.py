@@ -2,10 +2,13 @@
 
 import zlib
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 
+@cache
 def _fastest() -> Callable[[Any], int]:
+    """Imported when the first block is read or written: whoever reads a catalog needs none."""
     try:
         from imagecodecs import deflate_crc32
 
@@ -15,4 +18,6 @@ def _fastest() -> Callable[[Any], int]:
     return deflate_crc32  # type: ignore[no-any-return, unused-ignore]
 
 
-crc32 = _fastest()
+def crc32(data: Any) -> int:
+    """The checksum of a buffer's bytes, 0 to 2**32 - 1."""
+    return _fastest()(data)

@@ -53,14 +53,17 @@ def session(leaders: set[int]) -> list[psutil.Process]:
     return found
 
 
-def end_survivors(leaders: set[int], patience: float) -> int:
-    """Wait for all processes of these sessions to end by themselves; returns how many did not, and are ended."""
+def end_survivors(leaders: set[int], patience: float, title: str = "") -> int:
+    """Wait for all processes of these sessions to end by themselves; returns how many did not, and are ended.
+
+    With `title`, only those whose title begins so are waited for, and counted; the others are ended at once after them.
+    """
     deadline = time.monotonic() + patience
-    while (found := session(leaders)) and time.monotonic() < deadline:
+    while (left := [one for one in session(leaders) if _title(one).startswith(title)]) and time.monotonic() < deadline:
         time.sleep(0.1)
-    for one in found:
+    for one in session(leaders):
         kill(one)
-    return len(found)
+    return len(left)
 
 
 def kill(process: psutil.Process) -> bool:

@@ -162,17 +162,14 @@ class FieldReader:
             lengths = [self._elements(spot, spans[i] if spans else None) for i, spot in enumerate(spots)]
             starts = [0, *accumulate(lengths)]
             target = self._codes(starts[-1])
-        view, total = memoryview(target.data).cast("B") if target.size else memoryview(b""), 0
+        view = memoryview(target.data).cast("B") if target.size else memoryview(b"")
         long = self._waits or target.nbytes >= LONG * max(len(spots), 1)
         with ASIDE if long else nullcontext():
             if self._decode is None:
                 each = self._stored.itemsize
                 total, _ = self._read_all(spots, view, [start * each for start in starts], spans, faults)
-            for number, spot in enumerate(spots if self._decode is not None else ()):
-                try:
-                    total += self._packed(spot, target, starts[number], spans[number] if spans else None)
-                except FormatError as error:
-                    faults.add(spot.slot, self._error(spot, error))
+            else:
+                total = self._packed_all(spots, target, starts, spans, faults)
         if self.entry.storage is not None:
             with ASIDE if target.nbytes >= LONG else nullcontext():
                 self._unpack(target, starts, out, begins)
@@ -240,13 +237,12 @@ class FieldReader:
         for number, spot in enumerate(spots):
             try:
                 total += self._plan(spot, view, begins[number], spans[number] if spans else None, pieces)
+            except StoreError as failure:  # told at once, the others are not asked for
+                raise self._error(spot, failure) from failure
             except FormatError as failure:
                 wrong[number] = failure
-                if isinstance(failure, StoreError):  # told at once, the others are not asked for
-                    break
             owners += [number] * (len(pieces) - len(owners))
-        down = any(isinstance(error, StoreError) for error in wrong.values())
-        for piece, error in self._files.read_many([] if down else pieces).items():
+        for piece, error in self._files.read_many(pieces).items():
             wrong.setdefault(owners[piece], error)
         for number, error in wrong.items():
             faults.add(spots[number].slot, self._error(spots[number], error))
@@ -282,6 +278,23 @@ class FieldReader:
         """Elements along the first axis as stored, and bytes of each."""
         stored = self._stored_shape(shape)
         return (stored[0] if stored else 1), prod(stored[1:]) * self._stored.itemsize
+
+    def _packed_all(
+        self,
+        spots: Sequence[Spot],
+        target: NDArray[Any],
+        starts: Sequence[int],
+        spans: Sequence[Spans] | None,
+        faults: Faults,
+    ) -> int:
+        """Compressed arrays, each decoded to its place; bytes that were read."""
+        total = 0
+        for number, spot in enumerate(spots):
+            try:
+                total += self._packed(spot, target, starts[number], spans[number] if spans else None)
+            except FormatError as error:
+                faults.add(spot.slot, self._error(spot, error))
+        return total
 
     def _packed(self, spot: Spot, target: NDArray[Any], start: int, spans: Spans | None) -> int:
         """A compressed array, decoded to its place."""

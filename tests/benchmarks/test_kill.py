@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -126,23 +127,12 @@ def test_killed_at_random_moments(arena: kill.Arena) -> None:
     assert row.clean and row.kills >= 8 and row.resumed >= 8, row
 
 
-def workers_end(leaders: set[int], patience: float) -> int:
-    """Ray's own agents take a minute to notice that their driver is dead: the benchmark waits for that, not this."""
-    deadline = time.monotonic() + patience
-    while busy := [one for one in strikes.session(leaders) if strikes._title(one).startswith(strikes.BUSY)]:
-        if time.monotonic() > deadline:
-            break
-        time.sleep(0.1)
-    for one in strikes.session(leaders):
-        strikes.kill(one)
-    return len(busy)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("strike", [strikes.kill_driver, strikes.kill_worker, strikes.kill_session])
 def test_killed_at_random_moments_with_ray(
     arena: kill.Arena, strike: strikes.Strike, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kill, "end_survivors", workers_end)
+    # Ray's own agents take a minute to notice that their driver is dead: the benchmark waits for them, this does not
+    monkeypatch.setattr(kill, "end_survivors", partial(strikes.end_survivors, title=strikes.BUSY))
     row = kill.kills(arena, strike.__name__, 2, strike, 1)
     assert row.clean and row.kills >= 1, row

@@ -1,6 +1,5 @@
 """Streams on stores that fail, die, damage or hang, and on full disks: whole epochs or an error that says why, soon."""
 
-import gc
 import os
 import shutil
 import subprocess
@@ -24,17 +23,9 @@ from .stream_damage import at_most, flip
 from .stream_data import numbers, numbers_set
 from .test_cache_disk import _namespace
 from .test_stream_store import BATCH, RECORDS, STEPS, asked, epoch_of, quick_and_clean, same, scans_set, store
+from .test_stream_store import settled as settled  # a fixture
 
 SOON = 12.0  # seconds; a request that hangs takes 30 or more
-
-
-@pytest.fixture(autouse=True, scope="module")
-def settled() -> Iterator[None]:
-    """What pytest and torch have in memory is not searched whenever a stream closes."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)
@@ -291,6 +282,20 @@ def usable_again(loader: Stream | Mix) -> None:
     loader.close()
 
 
+@contextmanager
+def caught(
+    kind: str, counted: Path, request: pytest.FixtureRequest, path: str, tmp_path: Path, mixed: bool
+) -> Iterator[tuple[Stream | Mix, Any]]:
+    """A loader whose thread waits for a request that hangs, and its iterator; afterwards it must be usable again."""
+    with hanging(kind, counted, request, path) as (url, heal, hung):
+        loader = loader_of(url, counted, tmp_path, mixed)
+        try:
+            yield loader, until_it_hangs(loader, path, hung)
+        finally:
+            heal()
+        usable_again(loader)
+
+
 HANGING = [("http", TAR, False), ("http", INDEX, False), ("s3", TAR, False), ("http", TAR, True)]
 
 
@@ -298,32 +303,19 @@ HANGING = [("http", TAR, False), ("http", INDEX, False), ("s3", TAR, False), ("h
 def test_closing_ends_requests_that_hang(
     counted: Path, tmp_path: Path, request: pytest.FixtureRequest, kind: str, path: str, mixed: bool
 ) -> None:
-    with hanging(kind, counted, request, path) as (url, heal, hung):
-        loader = loader_of(url, counted, tmp_path, mixed)
-        try:
-            batches = until_it_hangs(loader, path, hung)
-            with at_most(SOON):
-                loader.close()
-            with pytest.raises(TesseraError, match="closed while it was read"):
-                next(batches)
-        finally:
-            heal()
-        usable_again(loader)
+    with caught(kind, counted, request, path, tmp_path, mixed) as (loader, batches):
+        with at_most(SOON):
+            loader.close()
+        with pytest.raises(TesseraError, match="closed while it was read"):
+            next(batches)
 
 
 @pytest.mark.parametrize("kind, path, mixed", HANGING)
 def test_leaving_the_loop_ends_requests_that_hang(
     counted: Path, tmp_path: Path, request: pytest.FixtureRequest, kind: str, path: str, mixed: bool
 ) -> None:
-    with hanging(kind, counted, request, path) as (url, heal, hung):
-        loader = loader_of(url, counted, tmp_path, mixed)
-        try:
-            batches = until_it_hangs(loader, path, hung)
-            with at_most(SOON):
-                batches.close()  # what `break` does
-        finally:
-            heal()
-        usable_again(loader)
+    with caught(kind, counted, request, path, tmp_path, mixed) as (_, batches), at_most(SOON):
+        batches.close()  # what `break` does
 
 
 @pytest.mark.parametrize("mixed", [False, True])
