@@ -51,12 +51,16 @@ class Pump(Generic[Batch]):
         self._threads = [
             threading.Thread(target=work, name=name, daemon=True) for work, name in zip(works, names, strict=False)
         ]
-        _RUNNING.add(self)
-        for thread in self._threads:
-            thread.start()
 
     def __iter__(self) -> Iterator[Batch]:
-        """The batches, in order; `waited` grows by the seconds that this took of the caller's time."""
+        """The batches, in order; `waited` grows by the seconds that this took of the caller's time.
+
+        The threads begin here: whoever may close the pump knows it by then.
+        """
+        with self._changed:
+            for thread in [] if self._closed else self._threads:
+                _RUNNING.add(self)
+                thread.start()
         for number in range(self._count):
             began = perf_counter()
             if self._closed:
@@ -85,6 +89,7 @@ class Pump(Generic[Batch]):
 
     def _join(self, threads: list[threading.Thread]) -> bool:
         end = monotonic() + PATIENCE
+        threads = [thread for thread in threads if thread.ident is not None]  # those that were begun
         for thread in threads:
             thread.join(max(0.0, end - monotonic()))
         late = self._cancel is not None and any(thread.is_alive() for thread in threads)

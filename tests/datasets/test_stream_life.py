@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -88,11 +89,11 @@ def test_a_stream_closed_while_it_is_read_says_so(small: Path) -> None:
 
 
 def test_closing_from_another_thread_wakes_who_waits(small: Path) -> None:
-    held, go = threading.Event(), threading.Event()
+    held, closed = threading.Event(), threading.Event()
 
     def slow(record: dict[str, Any]) -> dict[str, Any]:
         held.set()
-        go.wait(5)
+        closed.wait(0.5)  # 24 records: twelve seconds to close the stream in
         return record
 
     stream, caught = Stream(small, batch_size=2, threads=1, transforms=[slow]), []
@@ -105,13 +106,30 @@ def test_closing_from_another_thread_wakes_who_waits(small: Path) -> None:
 
     reader = threading.Thread(target=read)
     reader.start()
-    held.wait(5)
-    closer = threading.Thread(target=stream.close)
-    closer.start()
-    go.set()
-    reader.join(5)
-    closer.join(5)
-    assert not reader.is_alive() and not closer.is_alive() and len(caught) == 1
+    assert held.wait(30)
+    stream.close()
+    closed.set()
+    reader.join(30)
+    assert not reader.is_alive() and len(caught) == 1
+
+
+def test_closing_as_soon_as_a_thread_begins(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first thread may be at work before the one that started it goes on."""
+    start, stream = threading.Thread.start, Stream(small, batch_size=2, threads=2)
+
+    def closes(thread: threading.Thread) -> None:
+        start(thread)
+        if thread.name == "tessera-stream-0":
+            closer = threading.Thread(target=stream.close)
+            start(closer)
+            closer.join(0.1)  # it may wait for the rest of the threads to begin, and not pass by them
+
+    monkeypatch.setattr(threading.Thread, "start", closes)
+    with pytest.raises(UsageError, match="closed while it was read"):
+        for _ in stream:
+            time.sleep(0.2)
+    stream.close()
+    assert not threads() and not files(small)
 
 
 def test_two_iterators_at_once_do_not_mix(small: Path) -> None:

@@ -84,8 +84,9 @@ def test_a_batch_that_is_an_error_by_itself_is_not_raised_as_one_of_another():
 def test_closing_ends_the_threads_whatever_they_do():
     before = len(alive())
     pump = Pump(lambda number: time.sleep(0.01) or number, 1000, 4, 8)
+    batches = iter(pump)
+    next(batches)
     assert len(alive()) == before + 4
-    next(iter(pump))
     pump.close()
     assert len(alive()) == before
     pump.close()
@@ -169,11 +170,14 @@ def test_an_iterator_dropped_while_the_baton_is_held_is_closed_all_the_same():
     held = threading.Event()
 
     def make(number):
-        held.wait(10)
+        if number:
+            held.wait(10)
         with BATON:
             return number
 
     pump = Pump(make, 3, 1, 1)
+    batches = iter(pump)
+    assert next(batches) == 0 and alive()
     with BATON:
         held.set()
         pump.close()
