@@ -125,6 +125,7 @@ class Stream(Loader):
         windows = _windows(self.catalog, asked, window, stride, along)
         bound = _bound(transforms, asked, self.catalog.joint_sets)
         _reduce(self.catalog, asked, bound)
+        _window_pictures(asked, bound)
         self.reader = TableReader(
             self.catalog, self._files, asked, split,
             check=checksums, own_keys=own_keys, index_bytes=whole_number("index_bytes", index_bytes, 0),
@@ -313,6 +314,17 @@ def _reduce(catalog: Catalog, asked: Asked, transforms: Sequence[Transform]) -> 
             asked.reduced[name] = transforms[0].reduction(asked.prefix + name, entry, *sides[:2])  # type: ignore[attr-defined]
     for _, child in asked.children.values():
         _reduce(catalog, child, transforms[:1])
+
+
+def _window_pictures(asked: Asked, transforms: Sequence[Transform]) -> None:
+    """Note of which JPEG pictures only a window is decoded: the first transform cuts one, and no other sees more."""
+    if not transforms or "window" not in vars(type(transforms[0])):  # a class made from it may look at all pixels
+        return
+    for name, entry in asked.fields.items():
+        if entry.codec == "jpg" and asked.cut(entry) is None and transforms[0].windowed(asked.prefix + name):  # type: ignore[attr-defined]
+            asked.windowed.add(name)
+    for _, child in asked.children.values():
+        _window_pictures(child, transforms)
 
 
 def _reduces(transform: Transform) -> bool:

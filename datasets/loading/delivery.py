@@ -13,7 +13,7 @@ from ..regular import LARGEST
 from .buffers import Memory
 from .cuts import Spans, Window
 from .faults import Faults
-from .fields import FieldReader, Spot
+from .fields import FieldReader, PictureWindow, Spot
 from .picked import Arrays, Picked, where
 
 
@@ -71,15 +71,18 @@ def deliver(
         return 0
     pieces = None if cut is None else [cut[i] or [] for i in there]
     places = [at[i] for i in there]
+    windows = None
+    if field.windowed and picked.chance is not None:
+        windows = [picked.chance.window(spot.slot, *field.shape(spot)[:2]) for spot in chosen]
     if field.free and (cut is None or field.free != field.entry.shape[:1]):
-        return _packed(field, name, chosen, places, picked.total, pieces, tools, out)
+        return _packed(field, name, chosen, places, picked.total, (pieces, windows), tools, out)
     shape = (field.cut.count, *field.sides[1:]) if field.cut else field.sides
     array = buffers.array((picked.total, *shape), field.dtype)
     if len(there) < picked.total:
         array[sorted(set(range(picked.total)).difference(places))] = 0
     out[name] = array
     each = array[0].size if len(array) else 0
-    size = field.fill(chosen, array.reshape(-1), [place * each for place in places], pieces, faults)
+    size = field.fill(chosen, array.reshape(-1), [place * each for place in places], pieces, faults, windows)
     if isinstance(field.cut, Window) and pieces:
         _extend(array, places, [piece[0][1] for piece in pieces])
     return size
@@ -104,12 +107,12 @@ def _packed(
     spots: Sequence[Spot],
     places: Sequence[int],
     total: int,
-    pieces: Sequence[Spans] | None,
+    parts: tuple[Sequence[Spans] | None, Sequence[PictureWindow | None] | None],
     tools: tuple[Memory, Faults],
     out: Arrays,
 ) -> int:
     """A field whose size differs from record to record: values one behind the other, and offsets."""
-    buffers, faults = tools
+    (buffers, faults), (pieces, windows) = tools, parts
     shapes = np.zeros((total, len(field.sides)), np.int64)
     for place, spot in zip(places, spots, strict=True):
         shapes[place] = field.shape(spot)
@@ -123,7 +126,7 @@ def _packed(
     out |= {name: array, f"{name}.offsets": offsets}
     if not rowed:
         out[f"{name}.shapes"] = shapes
-    return field.fill(spots, array.reshape(-1), (offsets[list(places)] * each).tolist(), pieces, faults)
+    return field.fill(spots, array.reshape(-1), (offsets[list(places)] * each).tolist(), pieces, faults, windows)
 
 
 def _extend(array: NDArray[Any], places: Sequence[int], lengths: Sequence[int]) -> None:

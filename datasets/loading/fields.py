@@ -19,7 +19,7 @@ from ..schema import Field, Schema
 from .baton import ASIDE, LONG
 from .checksums import read_checked, read_part, unchecked
 from .cuts import Sample, Spans, Window
-from .decoders import decoder, jpeg_into
+from .decoders import JpegWindows, decoder, jpeg_into
 from .faults import Faults
 from .files import Files, LocalFiles, Piece
 from .rows import ABSENT, Places, Rows
@@ -27,6 +27,7 @@ from .rows import ABSENT, Places, Rows
 RAW = ("npy", "npz")
 TENSORS = frozenset(map(np.dtype, ["?", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8"]))
 CHUNK = 1 << 16  # stored elements that are decoded at once
+PictureWindow = tuple[int, int, int, int]  # first row, first column, rows, columns
 AT_ONCE = 1 << 20  # bytes of texts that are read at once
 
 
@@ -49,12 +50,14 @@ class FieldReader:
         files: where the bytes come from.
         check: whether checksums are verified.
         factor: of a JPEG picture of fixed size, how many times smaller it is decoded.
+        windowed: whether of a JPEG picture a window is enough.
     """
 
     def __init__(
-        self, schema: Schema, entry: Field, cut: Sample | Window | None, files: Files, check: bool, factor: int = 1
-    ) -> None:
-        self.entry, self.cut, self.check = entry, cut, check
+        self, schema: Schema, entry: Field, cut: Sample | Window | None, files: Files, check: bool, factor: int = 1,
+        *, windowed: bool = False,
+    ) -> None:  # fmt: skip
+        self.entry, self.cut, self.check, self.windowed = entry, cut, check, windowed
         self._schema, self._files = schema, files
         self.free = tuple(str(side) for side in entry.shape if side in schema.free)
         self.sides = schema.shape(entry, dict.fromkeys(schema.free, 1))
@@ -142,6 +145,7 @@ class FieldReader:
         begins: Sequence[int],
         spans: Sequence[Spans] | None,
         faults: Faults,
+        windows: Sequence[PictureWindow | None] | None = None,
     ) -> int:
         """Read the field of each record.
 
@@ -151,6 +155,7 @@ class FieldReader:
             begins: where in `out` each record's elements begin.
             spans: of the first axis, the elements to take; None for all.
             faults: gets the records that fail.
+            windows: of pictures, what has to be decoded.
 
         Returns:
             Bytes that were read.
@@ -169,7 +174,7 @@ class FieldReader:
                 each = self._stored.itemsize
                 total, _ = self._read_all(spots, view, [start * each for start in starts], spans, faults)
             else:
-                total = self._packed_all(spots, target, starts, spans, faults)
+                total = self._packed_all(spots, target, starts, spans or windows, faults)
         if self.entry.storage is not None:
             with ASIDE if target.nbytes >= LONG else nullcontext():
                 self._unpack(target, starts, out, begins)
@@ -284,19 +289,19 @@ class FieldReader:
         spots: Sequence[Spot],
         target: NDArray[Any],
         starts: Sequence[int],
-        spans: Sequence[Spans] | None,
+        parts: Sequence[Spans | PictureWindow | None] | None,
         faults: Faults,
     ) -> int:
         """Compressed arrays, each decoded to its place; bytes that were read."""
         total = 0
         for number, spot in enumerate(spots):
             try:
-                total += self._packed(spot, target, starts[number], spans[number] if spans else None)
+                total += self._packed(spot, target, starts[number], parts[number] if parts else None)
             except FormatError as error:
                 faults.add(spot.slot, self._error(spot, error))
         return total
 
-    def _packed(self, spot: Spot, target: NDArray[Any], start: int, spans: Spans | None) -> int:
+    def _packed(self, spot: Spot, target: NDArray[Any], start: int, part: Spans | PictureWindow | None) -> int:
         """A compressed array, decoded to its place."""
         place, shape = spot.rows.places[self.entry.name], self._stored_shape(self.shape(spot))
         size = prod(shape)
@@ -304,18 +309,28 @@ class FieldReader:
             raise FormatError(f"{place.size.item(spot.row)} bytes would inflate to {size} values: refused")
         data = self._bytes(place, spot.row)
         assert self._decode is not None
-        if spans is None:
-            self._decode(data, target[start : start + size].reshape(shape))
+        if not isinstance(part, list):
+            out = target[start : start + size].reshape(shape)
+            if part is None:
+                self._decode(data, out)
+            else:
+                self._jpegs().decode(data, out, part)
             return len(data)
         whole = np.empty(shape, self._stored)
         self._decode(data, whole)
-        for first, count in spans:
+        for first, count in part:
             if first < 0 or count < 1 or first + count > shape[0]:
                 raise self._outside(first, count, shape[0])
             piece = whole[first : first + count].reshape(-1)
             target[start : start + piece.size] = piece
             start += piece.size
         return len(data)
+
+    def _jpegs(self) -> JpegWindows:
+        jpegs: JpegWindows | None = getattr(self._scratch, "jpegs", None)
+        if jpegs is None:
+            jpegs = self._scratch.jpegs = JpegWindows()
+        return jpegs
 
     @staticmethod
     def _outside(first: int, count: int, size: int) -> FormatError:

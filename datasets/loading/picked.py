@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .chance import Chance
 from .fields import Spot
 
 Arrays = dict[str, Any]  # name to numpy array, or to a list where values are texts or JSON
@@ -23,6 +24,7 @@ class Picked:
         owners: slot of the batch that fails with each record.
         ids: (n,) numbers that draws are keyed by.
         starts: first element of each record's window, where windows are read.
+        chance: draws the windows of pictures, by the batch's slots.
     """
 
     numbers: NDArray[np.int64]
@@ -31,6 +33,7 @@ class Picked:
     owners: Sequence[int]
     ids: NDArray[np.int64]
     starts: NDArray[np.int64] | None = None
+    chance: Chance | None = None
 
 
 def where(spot: Spot) -> str:

@@ -64,7 +64,9 @@ class TableReader:
         self._known: dict[str, dict[int, list[int]]] = {name: {} for name in asked.children}
         self._types = {column.name: column.type for column in schema.columns}
         self._fields = [
-            FieldReader(schema, x, asked.cut(x), files, check, asked.reduced.get(name, 1))
+            FieldReader(
+                schema, x, asked.cut(x), files, check, asked.reduced.get(name, 1), windowed=name in asked.windowed
+            )
             for name, x in asked.fields.items()
         ]
         self._bounds = {name: FieldReader(schema, x, None, files, check) for name, x in bounds.items()}
@@ -159,6 +161,11 @@ class TableReader:
             if behind[reference.name]:
                 child.announce(np.unique(np.array(behind[reference.name], np.int64)), files)
 
+    @property
+    def windowed(self) -> bool:
+        """Whether of some pictures only a window is decoded, which `Picked.chance` tells."""
+        return any(field.windowed for field in self._fields) or any(child.windowed for _, child in self._children)
+
     def optional(self) -> set[str]:
         """Names of the fields that come with `.present`."""
         own = {self.asked.prefix + x.entry.name for x in self._fields if x.entry.optional or self._nullable}
@@ -204,7 +211,7 @@ class TableReader:
         numbers = np.array([number for number, _ in flat], np.int64)
         parents = [i for _, i in flat]
         ids = (mix64(picked.ids[parents], numbers) >> np.uint64(2)).astype(np.int64) if parents else numbers
-        behind = Picked(numbers, at, total, [picked.owners[i] for i in parents], ids)
+        behind = Picked(numbers, at, total, [picked.owners[i] for i in parents], ids, chance=picked.chance)
         out |= child.read(behind, key, *tools)
 
     def _targets(

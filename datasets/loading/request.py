@@ -25,6 +25,7 @@ class Asked:
         cuts: samples and windows by dimension.
         children: references that are followed, with what is wanted behind them.
         reduced: JPEG pictures that are decoded smaller, and how many times.
+        windowed: JPEG pictures of which only the window is decoded that the first transform cuts.
     """
 
     table: str
@@ -35,6 +36,7 @@ class Asked:
     cuts: dict[str, Sample | Window] = field(default_factory=dict)
     children: dict[str, tuple[Reference, "Asked"]] = field(default_factory=dict)
     reduced: dict[str, int] = field(default_factory=dict)
+    windowed: set[str] = field(default_factory=set)
 
     def cut(self, entry: Field) -> Sample | Window | None:
         """The cut along a field's first axis."""

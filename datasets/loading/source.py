@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 from math import gcd
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from ..errors import FormatError, SchemaError
 from ..order import key_of, mix64
 from .baton import BATON
 from .buffers import Memory
+from .chance import Chance, Crops
 from .cuts import window_counts
 from .faults import Faults
 from .meter import Meter
@@ -64,6 +65,7 @@ class Source:
         self._fixed = fixed
         self.reader, self.windows, self._key = reader, windows, key
         self._transforms, self._on_error, self._skipped = tuple(transforms), on_error, skipped
+        self._crops = cast(Crops, transforms[0]) if reader.windowed else None
         self._first: NDArray[np.int64] | None = None
         if windows is not None:
             sizes = reader.records.sizes(windows.dimension)
@@ -143,7 +145,11 @@ class Source:
     def _piece(self, items: NDArray[np.int64], epoch: int, buffers: Memory, faults: Faults, meter: Meter) -> Arrays:
         numbers, starts = self.locate(items)
         key = key_of(self._key, "draws", epoch)
-        rows = Picked(numbers, range(len(items)), len(items), range(len(items)), items, starts)
+        keys = mix64(key_of(self._key, "transforms", epoch), items).tolist() if self._transforms else ()
+        chance = Chance(keys, self._crops)
+        rows = Picked(
+            numbers, range(len(items)), len(items), range(len(items)), items, starts, chance if self._crops else None
+        )
         with BATON:
             fields = self.reader.read(rows, key, buffers, faults, meter)
         if faults:
@@ -155,8 +161,8 @@ class Source:
             arrays |= {"window.start": starts, "window.mask": steps < sizes[:, None]}
         if self._transforms:
             began = perf_counter()
-            keys = mix64(key_of(self._key, "transforms", epoch), items).tolist()
-            fields = apply_to_records(self._transforms, fields, arrays["key"], keys, buffers)
+            fields = apply_to_records(self._transforms, fields, arrays["key"], chance, buffers)
+            chance.close()
             meter.add("transforms", perf_counter() - began)
         return arrays | fields
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ..errors import SchemaError
 from .buffers import Memory
+from .chance import Chance
 from .packing import COMPANIONS, OFFSETS, behind_list, companion_of, row_bounds
 
 Arrays = dict[str, Any]
@@ -18,7 +19,7 @@ def apply_to_records(
     transforms: Sequence[Callable[..., Mapping[str, Any]]],
     arrays: Arrays,
     names: Sequence[str],
-    keys: Sequence[int],
+    chance: Chance,
     buffers: Memory,
 ) -> Arrays:
     """Apply transforms to each record of a batch.
@@ -28,7 +29,7 @@ def apply_to_records(
             where their attribute `random` is true.
         arrays: of the batch.
         names: keys of the records, for messages.
-        keys: (n,) seeds of the records' generators, 64 bits each.
+        chance: the records' generators, and windows that were drawn already.
         buffers: where large arrays come from.
 
     Fields that a transform gives one shape (its attribute `fixed` names them) are not packed any more.
@@ -40,7 +41,7 @@ def apply_to_records(
         SchemaError: records come out with different fields or shapes; the message names two.
     """
     before = _records(arrays, len(names))
-    made = [_transformed(transforms, *each) for each in zip(before, names, keys, strict=True)]
+    made = [_transformed(transforms, *each, chance) for each in zip(before, names, range(len(names)), strict=True)]
     fixed = {name for transform in transforms for name in getattr(transform, "fixed", ())}
     out = {name: arrays[name] for name in arrays if _of_list(name, arrays)}
     lacked = [name for name in arrays if companion_of(name, arrays) is None and not any(name in x for x in before)]
@@ -83,15 +84,16 @@ def _records(arrays: Arrays, count: int) -> list[Arrays]:
 
 
 def _transformed(
-    transforms: Sequence[Callable[..., Mapping[str, Any]]], record: Arrays, name: str, key: int
+    transforms: Sequence[Callable[..., Mapping[str, Any]]], record: Arrays, name: str, number: int, chance: Chance
 ) -> Mapping[str, Any]:
     made: Mapping[str, Any] = record
-    generator = None
+    window = chance.drawn.get(number)
     for transform in transforms:
         try:
-            if getattr(transform, "random", False):
-                generator = generator or np.random.Generator(np.random.Philox(key=key))
-                made = transform(made, generator)
+            if window is not None:  # the first's, and its pictures hold nothing else
+                made, window = transform(made, None, window), None
+            elif getattr(transform, "random", False):
+                made = transform(made, chance.generator(number))
             else:
                 made = transform(made)
             if not isinstance(made, Mapping):

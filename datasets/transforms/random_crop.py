@@ -137,6 +137,28 @@ class RandomCrop:
         self._whole[name] = height, width, factor
         return factor
 
+    def windowed(self, name: str) -> bool:
+        """Whether of a picture nothing is looked at but the window; `bind` and `reduction` were called before."""
+        return name in self.fixed and not any(factor > 1 for _, _, factor in self._whole.values())
+
+    def window(self, height: int, width: int, rng: Generator | None) -> Window:
+        """Draw the window of a picture.
+
+        Args:
+            height: its rows.
+            width: its columns.
+            rng: generator; not needed with `centre`.
+
+        Returns:
+            The window, which `__call__` takes, and draws no other then.
+
+        Raises:
+            SchemaError: the picture is smaller than the window.
+        """
+        step = max((factor for _, _, factor in self._whole.values()), default=1)
+        x, y, wide, high = self._window(height // step, width // step, rng if self.random else None)
+        return Window(step * x, step * y, step * wide, step * high, width, height)
+
     def _suffices(self, rows: int, columns: int) -> bool:
         """Whether every window of a picture of this size has at least the pixels of the result."""
         assert self.resize is not None
@@ -168,12 +190,15 @@ class RandomCrop:
         places = field.frame == "ndc" and shape[-1:] in ((2,), (3,)) and not measured_in(field, "unit vector")
         return "ndc" if places else ""
 
-    def __call__(self, record: Record, rng: Generator | None = None) -> dict[str, NDArray[Any]]:
+    def __call__(
+        self, record: Record, rng: Generator | None = None, window: Window | None = None
+    ) -> dict[str, NDArray[Any]]:
         """The record within the window.
 
         Args:
             record: arrays of the fields given to `bind`; pictures may have leading axes (several cameras).
             rng: generator that draws the window; not needed with `centre`.
+            window: drawn before; pictures need no right pixels elsewhere then.
 
         Returns:
             a new mapping; arrays without relation to the picture are the ones given.
@@ -182,15 +207,13 @@ class RandomCrop:
             SchemaError: pictures differ in size, or are smaller than the window.
             UsageError: `bind` was not called, or there is no generator.
         """
-        if not self._fields or (self.random and rng is None):
+        if not self._fields or (self.random and rng is None and window is None):
             raise UsageError(
                 f"transform {self.name}: call bind(fields) first, and give a generator (a Stream does both)"
             )
         here = {name: kind for name, kind in self._fields.items() if name in record}
         height, width = self._picture_size(record, here)
-        step = max((self._whole[name][2] for name in here if name in self._whole), default=1)
-        x, y, wide, high = self._window(height // step, width // step, rng if self.random else None)
-        window = Window(step * x, step * y, step * wide, step * high, width, height)
+        window = window or self.window(height, width, rng)
         return {**record, **{name: self._changed(name, record[name], *kind, window) for name, kind in here.items()}}
 
     def _picture_size(self, record: Record, here: dict[str, tuple[str, int]]) -> tuple[int, int]:
