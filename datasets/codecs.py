@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from .errors import FormatError
 from .jpeg_cut import interval_of
+from .png_rows import LEVEL, encode_rows
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -161,10 +162,19 @@ class Jpeg(_Picture):
 
 
 class Png(_Picture):
-    """PNG of uint8 (2-D, or 2 to 4 channels), bool or uint16 (2-D) pictures, lossless."""
+    """PNG of uint8 (2-D, or 2 to 4 channels), bool or uint16 (2-D) pictures, lossless.
+
+    Written such that they are quick to decode (png_rows.py).
+    """
 
     suffix, format = "png", "PNG"
     dtypes: tuple[str, ...] = ("uint8", "uint16", "bool")
+
+    def encode(self, value: NDArray, options: Mapping[str, Any]) -> tuple[bytes, int]:
+        """The picture file; `level` (default 9) is libdeflate's."""
+        if value.dtype == np.bool_:
+            return super().encode(value, {})
+        return encode_rows(value, options.get("level", LEVEL)), 0
 
 
 class Rgb(_Picture):

@@ -3,6 +3,7 @@
 They are imported when a field needs them: a stream of arrays does without.
 """
 
+import threading
 from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from ..codecs import CODECS, blosc_library
 from ..errors import FormatError
 from ..jpeg_cut import Cutter
+from .row_decoder import RowDecoder
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 PNG_KINDS = {  # (bits a channel, colour type) of arrays that are decoded in place
@@ -21,6 +23,7 @@ PNG_KINDS = {  # (bits a channel, colour type) of arrays that are decoded in pla
 
 JPEG_KINDS = {(): ("Gray",), (3,): ("RGB", "YCbCr")}  # of colour, by what follows height and width
 
+_THREAD = threading.local()
 Decode = Callable[[memoryview, NDArray[Any]], None]
 
 
@@ -106,6 +109,13 @@ class JpegWindows:
             out[rows, columns] = part[y : y + height, x : x + width]
 
 
+def _rows() -> RowDecoder:
+    decoder: RowDecoder | None = getattr(_THREAD, "rows", None)
+    if decoder is None:
+        decoder = _THREAD.rows = RowDecoder()
+    return decoder
+
+
 def png_into(data: memoryview, out: NDArray[Any]) -> None:
     """Decode a PNG picture into `out` (height, width[, channels]), uint8 or uint16.
 
@@ -120,7 +130,13 @@ def png_into(data: memoryview, out: NDArray[Any]) -> None:
     if (height, width) != out.shape[:2]:
         raise FormatError(f"picture size (height, width) is {(height, width)}, the schema says {out.shape[:2]}")
     kind = (out.dtype.name, out.shape[2:])
-    if (data[24], data[25]) != PNG_KINDS.get(kind):  # one or 16 bits a pixel, palettes: Pillow knows them
+    sixteen = kind == ("uint16", ()) and (data[24], data[25]) == (16, 0)
+    if not sixteen and (data[24], data[25]) != PNG_KINDS.get(kind):  # one bit a pixel, palettes: Pillow knows them
+        other_into("png")(data, out)
+        return
+    if _rows().decode(data, out):
+        return
+    if sixteen:
         other_into("png")(data, out)
         return
     try:
