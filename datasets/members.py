@@ -16,13 +16,15 @@ from .schema import Field, Schema
 
 LABELS = "labels.npz"
 CHECKSUM_BLOCK = 1 << 18
+FINE_BLOCK = 1 << 16  # of large plain arrays, that parts are read of: a checksum is verified with all that it covers
+BLOCKS = (CHECKSUM_BLOCK, FINE_BLOCK)
 FORMAT_VERSION = 1
 BLOCK = tarfile.BLOCKSIZE
 
 
 @dataclass(frozen=True)
 class Placed:
-    """Where a field's array data lie, and the CRC-32 of each 256 KiB block of them."""
+    """Where a field's array data lie, and the CRC-32 of each block of them."""
 
     offset: int
     size: int
@@ -38,10 +40,22 @@ class Encoded:
     sizes: dict[str, int]
 
 
-def checksums(data: bytes | memoryview) -> tuple[int, ...]:
-    """CRC-32 of each 256 KiB block of `data`."""
-    view = memoryview(data)
-    return tuple(crc32(view[at : at + CHECKSUM_BLOCK]) for at in range(0, len(view), CHECKSUM_BLOCK))
+def is_fine(entry: Field) -> bool:
+    """Whether parts of a field may be read: pools are drawn from, and sequences cut."""
+    rows, columns = (*entry.shape[:2], "", "")[:2]
+    picture = str(rows).endswith("height") and str(columns).endswith("width")
+    return entry.codec == "npy" and not picture
+
+
+def block_of(size: int, *, fine: bool) -> int:
+    """Bytes that a checksum covers, of a field of `size` bytes: 256 KiB; 64 KiB of what is larger and read by parts."""
+    return FINE_BLOCK if fine and size > CHECKSUM_BLOCK else CHECKSUM_BLOCK
+
+
+def checksums(data: bytes | memoryview, *, fine: bool) -> tuple[int, ...]:
+    """CRC-32 of each block of `data`."""
+    view, block = memoryview(data), block_of(len(data), fine=fine)
+    return tuple(crc32(view[at : at + block]) for at in range(0, len(view), block))
 
 
 def check_value(schema: Schema, entry: Field, value: Any, sizes: dict[str, int]) -> Any:
@@ -149,7 +163,8 @@ def encode_record(schema: Schema, key: str, values: Mapping[str, Any], *, bare: 
     parts, places, at = [], {}, 0
     for suffix, (data, spans) in sorted(members.items()):
         for name, (offset, size) in spans.items():
-            places[name] = Placed(at + BLOCK + offset, size, checksums(memoryview(data)[offset : offset + size]))
+            sums = checksums(memoryview(data)[offset : offset + size], fine=is_fine(schema.by_name[name]))
+            places[name] = Placed(at + BLOCK + offset, size, sums)
         parts.append(_member(f"{key}.{suffix}", data))
         at += len(parts[-1])
     return Encoded(b"".join(parts), places, {name: sizes.get(name, 0) for name in schema.free})

@@ -16,7 +16,7 @@ from .codecs import CODECS
 from .entries import ShardEntry
 from .errors import FormatError, SchemaError
 from .index import arrow_schema, check_keys, read_facts, read_keys, read_rows
-from .members import CHECKSUM_BLOCK
+from .members import BLOCKS
 from .names import unit_candidates
 from .regular import regular
 from .schema import Schema
@@ -215,11 +215,12 @@ class Table:
 
     @staticmethod
     def _check(data: memoryview, size: int | None, checksums: list[int] | None, where: str) -> None:
-        blocks = range(0, len(data), CHECKSUM_BLOCK)
-        if len(data) != size or checksums is None or len(checksums) != len(blocks):
+        fits = (x for x in BLOCKS if checksums is not None and -(-len(data) // x) == len(checksums))
+        block = next(fits, None)
+        if len(data) != size or checksums is None or block is None:
             raise FormatError(f"{where}: the index does not fit its tar")
-        for at, expected in zip(blocks, checksums, strict=True):
-            if crc32(data[at : at + CHECKSUM_BLOCK]) != expected:
+        for at, expected in zip(range(0, len(data), block), checksums, strict=True):
+            if crc32(data[at : at + block]) != expected:
                 raise FormatError(f"{where}: checksum differs at byte {at}; the shard is damaged, build it again")
 
 

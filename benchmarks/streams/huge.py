@@ -1,6 +1,5 @@
 """A data set of very many records that takes next to no disk: real indexes, and tars that are holes."""
 
-import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import numpy as np
 from ...datasets import Catalog
 from ...datasets.catalog import scan_shards
 from ...datasets.index import ShardFacts, Source, index_bytes, index_row, shift_offsets
-from ...datasets.members import CHECKSUM_BLOCK, Placed
+from ...datasets.members import Placed, checksums
 from ...datasets.shard import shard_stem
 from .profiles import PROFILES, SPLIT, TABLE, Item
 from .shards import schema
@@ -49,7 +48,6 @@ def _places(items: tuple[Item, ...]) -> tuple[dict[str, Placed], int]:
     places, at = {}, 0
     for item in items:
         size = int(np.prod(item.shape)) * np.dtype(item.dtype).itemsize
-        blocks = [min(CHECKSUM_BLOCK, size - first) for first in range(0, size, CHECKSUM_BLOCK)]
-        places[item.name] = Placed(at + HEADER, size, tuple(zlib.crc32(bytes(block)) for block in blocks))
+        places[item.name] = Placed(at + HEADER, size, checksums(bytes(size), fine=True))
         at += -(-(HEADER + size) // 512) * 512
     return places, at

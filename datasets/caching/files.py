@@ -108,6 +108,9 @@ class CachedFiles:
         for run in runs(sorted(numbers), MOST_REQUEST // tar.chunk):
             parts.prefetcher.submit(tar, run)
 
+    def hint(self, shard: ShardEntry, offset: int, size: int) -> None:
+        """Nothing: what a batch needs was announced before."""
+
     def forget(self, shard: ShardEntry, offset: int, size: int) -> bool:
         """These bytes are damaged: drop the cached copies.
 

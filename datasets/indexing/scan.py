@@ -11,9 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..checksum import crc32
 from ..errors import FormatError
-from ..members import BLOCK, CHECKSUM_BLOCK
+from ..members import BLOCK, checksums
 from ..parquet import read_parquet
 from ..plain import printable
 from ..regular import regular
@@ -125,13 +124,12 @@ def _add(rows: _Rows, ending: str, data: memoryview, offset: int) -> None:
     for entry in entries_of(ending, data):
         rows.entries.append(entry)
         rows.offsets.append(offset + entry.offset)
-        rows.crcs.append(checksums(data[entry.offset : entry.offset + entry.size]) if entry.codec else [])
+        rows.crcs.append(_checksums(entry.codec, data[entry.offset : entry.offset + entry.size]))
     rows.ends[-1] = len(rows.entries)
 
 
-def checksums(data: memoryview) -> list[int]:
-    """CRC-32 of each 256 KiB block of `data`."""
-    return [crc32(data[at : at + CHECKSUM_BLOCK]) for at in range(0, len(data), CHECKSUM_BLOCK)]
+def _checksums(codec: str, data: memoryview) -> list[int]:
+    return list(checksums(data, fine=codec == "npy")) if codec else []
 
 
 @dataclass(frozen=True)

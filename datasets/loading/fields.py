@@ -239,6 +239,8 @@ class FieldReader:
         owners: list[int] = []
         wrong: dict[int, FormatError] = {}
         total = 0
+        if self.check:
+            self._hint(spots, spans)
         for number, spot in enumerate(spots):
             try:
                 total += self._plan(spot, view, begins[number], spans[number] if spans else None, pieces)
@@ -253,6 +255,18 @@ class FieldReader:
             faults.add(spots[number].slot, self._error(spots[number], error))
         return total, set(wrong)
 
+    def _hint(self, spots: Sequence[Spot], spans: Sequence[Spans] | None) -> None:
+        """Say what will be read one record after the other."""
+        for number, spot in enumerate(spots):
+            place, row = spot.rows.places[self.entry.name], spot.row
+            offset, size = place.offset.item(row), place.size.item(row)
+            if spans is None:
+                self._files.hint(place.shard, offset, size)
+            elif not place.verified:
+                each = self._fixed[1] if self._fixed else self._rows_of(self.shape(spot))[1]
+                for first, count in spans[number]:
+                    self._files.hint(place.shard, offset + first * each, count * each)
+
     def _plan(self, spot: Spot, view: memoryview, begin: int, spans: Spans | None, pieces: list[Piece]) -> int:
         """Note what is to be read of a record; blocks that were not verified yet are read, and verified, now."""
         place, row = spot.rows.places[self.entry.name], spot.row
@@ -263,7 +277,7 @@ class FieldReader:
         if spans is None:
             out = view[begin : begin + stored]
             if check and unchecked(place, row, 0, stored):
-                read_checked(place, row, out, self._files, check=True)
+                read_checked(place, row, out, self._files)
             elif stored:
                 pieces.append((place.shard, offset, out))
             return stored
@@ -273,7 +287,7 @@ class FieldReader:
                 raise self._outside(first, count, rows)
             low, end = first * each, at + count * each
             if check and unchecked(place, row, low, low + end - at):
-                read_part(place, row, low, view[at:end], self._files, check=True)
+                read_part(place, row, low, view[at:end], self._files)
             else:
                 pieces.append((place.shard, offset + low, view[at:end]))
             at = end
@@ -294,6 +308,7 @@ class FieldReader:
     ) -> int:
         """Compressed arrays, each decoded to its place; bytes that were read."""
         total = 0
+        self._hint(spots, None)
         for number, spot in enumerate(spots):
             try:
                 total += self._packed(spot, target, starts[number], parts[number] if parts else None)
@@ -343,8 +358,10 @@ class FieldReader:
             raise _too_large(size)
         self._there(place, row)
         data = self._room(size)
-        if size:
-            read_checked(place, row, data, self._files, check=self.check)
+        if self.check and unchecked(place, row, 0, size):
+            read_checked(place, row, data, self._files)
+        elif size:
+            self._files.read(place.shard, place.offset.item(row), data)
         return data
 
     def _room(self, size: int) -> memoryview:

@@ -14,6 +14,8 @@ from .handles import Handle, Handles
 Spans = Sequence[tuple[int, int]]
 Piece = tuple[ShardEntry, int, memoryview]  # a tar, an offset in it, and the place for the bytes from there on
 NOWAIT = getattr(os, "RWF_NOWAIT", 0)  # Linux only
+WILL_NEED = getattr(os, "POSIX_FADV_WILLNEED", None)  # not on macOS and Windows
+HINTS = 1000  # that follow a read which had to wait
 
 
 class Files(Protocol):
@@ -40,6 +42,10 @@ class Files(Protocol):
 
     def prefetch(self, shard: ShardEntry, spans: Spans) -> None:
         """Bytes (offset, size) that will be read soon; returns at once."""
+        ...
+
+    def hint(self, shard: ShardEntry, offset: int, size: int) -> None:
+        """The same of bytes that are about to be read one piece after the other: a disk may begin with all of them."""
         ...
 
     def forget(self, shard: ShardEntry, offset: int, size: int) -> bool:
@@ -71,6 +77,7 @@ class LocalFiles:
         self.root, self.indexes = root, indexes or root
         self._handles = Handles()
         self._paths: dict[str | None, str] = {}
+        self._waits = 0
 
     def index(self, shard: ShardEntry) -> Path:
         """Path of a shard's index."""
@@ -84,6 +91,7 @@ class LocalFiles:
                 self._refuse(shard, handle)
             found = _cached(handle.fd, out, offset)
             if found < len(out):
+                self._waits = HINTS
                 with ASIDE:  # for a disk
                     found = _all(handle.fd, out, offset, found)
         except OSError as error:
@@ -123,6 +131,14 @@ class LocalFiles:
 
     def prefetch(self, shard: ShardEntry, spans: Spans) -> None:
         """Nothing: the operating system reads ahead, and threads wait for the disk beside each other."""
+
+    def hint(self, shard: ShardEntry, offset: int, size: int) -> None:
+        """Let the system begin to read, where reads had to wait for the disk lately."""
+        if self._waits > 0 and WILL_NEED is not None:
+            self._waits -= 1
+            handle = self._handles.opened.get(self._paths.get(shard.tar, ""))
+            if handle is not None:
+                os.posix_fadvise(handle.fd, offset, size, WILL_NEED)
 
     def forget(self, shard: ShardEntry, offset: int, size: int) -> bool:
         """False: there is no other copy."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..codecs import LARGE, MOST_INFLATION
 from ..entries import ShardEntry
 from ..errors import FormatError
-from ..members import CHECKSUM_BLOCK
+from ..members import CHECKSUM_BLOCK, FINE_BLOCK, block_of
 from ..schema import Reference
 
 ABSENT = -1
@@ -26,8 +26,9 @@ class Places:
         offset: (N,) int64 byte of the array data, `ABSENT` where a record lacks the field.
         size: (N,) int64 bytes.
         block: (N + 1,) int64 number of the first checksum of each record.
-        crc: (blocks,) uint32 CRC-32 of each 256 KiB.
+        crc: (blocks,) uint32 CRC-32 of each block.
         checked: one byte a block, 1 once it was found right.
+        fine: whether blocks of large fields are the small ones.
         whole: whether every record has the field.
         verified: whether all blocks were found right.
     """
@@ -38,8 +39,13 @@ class Places:
     block: NDArray[np.int64]
     crc: NDArray[np.uint32]
     checked: bytearray
+    fine: bool
     whole: bool
     verified: bool = False
+
+    def each(self, row: int) -> int:
+        """Bytes of a block of a record."""
+        return block_of(self.size.item(row), fine=True) if self.fine else CHECKSUM_BLOCK
 
     @property
     def nbytes(self) -> int:
@@ -135,11 +141,17 @@ def _places(shard: ShardEntry, table: pa.Table, name: str) -> Places:
     size = whole_numbers(table[f"{name}.size"].combine_chunks(), ABSENT)
     crc, start = _checksums(table[f"{name}.crc"].combine_chunks())
     there = offset != ABSENT
-    blocks = np.where(there, -(-size // CHECKSUM_BLOCK), 0)
+    counts = np.diff(start)
+    fits = [fine for fine in (False, True) if np.array_equal(counts, np.where(there, _blocks(size, fine=fine), 0))]
     inside = (offset >= 0) & (size >= 0) & (size <= shard.bytes) & (offset <= shard.bytes - size)
-    if not np.array_equal(np.diff(start), blocks) or not np.array_equal(there, there & inside):
+    if not fits or not np.array_equal(there, there & inside):
         raise FormatError(f"{shard.index}: offsets of field {name!r} do not fit its tar; run `tessera verify`")
-    return Places(shard, offset, np.where(there, size, 0), start, crc, bytearray(len(crc)), bool(there.all()))
+    return Places(shard, offset, np.where(there, size, 0), start, crc, bytearray(len(crc)), fits[0], bool(there.all()))
+
+
+def _blocks(sizes: NDArray[np.int64], *, fine: bool) -> NDArray[np.int64]:
+    """(N,) numbers of checksums of fields."""
+    return -(-sizes // np.where(fine & (sizes > CHECKSUM_BLOCK), FINE_BLOCK, CHECKSUM_BLOCK))
 
 
 def _checksums(lists: pa.ListArray) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:

@@ -61,7 +61,7 @@ def replace(toy: Any, key: str, field: str, data: bytes) -> None:
     with toy.tar().open("r+b") as stream:
         stream.seek(offset)
         stream.write(data)
-    new = {f"{field}.size": len(data), f"{field}.crc": list(checksums(data))}
+    new = {f"{field}.size": len(data), f"{field}.crc": list(checksums(data, fine=True))}
     rewrite(toy, lambda row: row.update(new) if row["key"] == key else None)
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from tessera.datasets import Field, Schema
 from tessera.datasets.errors import SchemaError
-from tessera.datasets.members import CHECKSUM_BLOCK, checksums, encode_record
+from tessera.datasets.members import CHECKSUM_BLOCK, FINE_BLOCK, checksums, encode_record
 
 KEY = "ai_001_001-cam_00-0007"
 
@@ -96,12 +96,26 @@ def test_checksums_are_those_of_the_stored_data_by_block(record):
         assert place.checksums == ((zlib.crc32(data),) if data else ())
 
 
+@pytest.mark.parametrize("fine", [False, True])
 @pytest.mark.parametrize("size", [0, 1, CHECKSUM_BLOCK - 1, CHECKSUM_BLOCK, CHECKSUM_BLOCK + 1, 3 * CHECKSUM_BLOCK])
-def test_checksum_blocks(size):
+def test_checksum_blocks(size, fine):
     data = np.random.default_rng(size).bytes(size)
-    expected = [zlib.crc32(data[at : at + CHECKSUM_BLOCK]) for at in range(0, size, CHECKSUM_BLOCK)]
-    assert list(checksums(data)) == expected == list(checksums(memoryview(data)))
-    assert len(expected) == -(-size // CHECKSUM_BLOCK)
+    each = FINE_BLOCK if fine and size > CHECKSUM_BLOCK else CHECKSUM_BLOCK
+    expected = [zlib.crc32(data[at : at + each]) for at in range(0, size, each)]
+    assert list(checksums(data, fine=fine)) == expected == list(checksums(memoryview(data), fine=fine))
+
+
+def test_blocks_are_small_where_parts_are_read():
+    large = CHECKSUM_BLOCK // 4 + 100
+    schema = Schema(
+        (Field("pool", "float32", ("n",), "npy"), Field("map", "float32", ("height", "width"), "npy"),
+         Field("packed", "float32", ("n",), "blosc"), Field("label", "float32", ("n",), "npz")),
+        {"n": None, "height": None, "width": None},
+    )  # fmt: skip
+    values = np.random.default_rng(0).normal(size=large).astype(np.float32)
+    places = encode_record(schema, "k", {"pool": values, "map": values[None], "packed": values, "label": values}).places
+    counts = {name: -(-place.size // len(place.checksums)) for name, place in places.items()}
+    assert counts["pool"] <= FINE_BLOCK and all(counts[x] > FINE_BLOCK for x in ("map", "packed", "label"))
 
 
 @pytest.mark.parametrize("size", [0, 1, 383, 384, 385, 512, 896])

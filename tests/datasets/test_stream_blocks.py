@@ -1,20 +1,21 @@
 """Checksums under a stream: at the edges of blocks, in slices, after any single flipped bit; and what stands in."""
 
 import os
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from tessera.datasets import Catalog, Column, Field, FormatError, Mix, Schema, ShardWriter, Stream
+from tessera.datasets import Catalog, Column, Field, FormatError, Mix, Schema, ShardWriter, Stream, Table
 from tessera.datasets.catalog import scan_shards
-from tessera.datasets.index import read_rows
-from tessera.datasets.members import CHECKSUM_BLOCK
+from tessera.datasets.index import index_bytes, read_facts, read_rows
+from tessera.datasets.members import CHECKSUM_BLOCK, FINE_BLOCK
 
 from .stream_damage import FIELDS, LONGEST, at_most, flip, frames, sequence
 
-POINTS = 3 * CHECKSUM_BLOCK // 4 + 1000  # float32: three whole blocks and a short one
+POINTS = 12 * FINE_BLOCK // 4 + 1000  # float32: twelve whole blocks and a short one
 SCHEMA = Schema(
     (Field("pool", "float32", ("points",), "npy"), Field("code", "uint8", ("points",), "npy")), {"points": None},
     (Column("number", "int64"),),
@@ -35,9 +36,9 @@ def big_set(root: Path, records: int = 2, schema: Schema = SCHEMA) -> None:
 
 EDGES = [
     at
-    for block in range(3)
-    for at in (block * CHECKSUM_BLOCK, (block + 1) * CHECKSUM_BLOCK - 1)
-] + [3 * CHECKSUM_BLOCK, 4 * POINTS - 1]  # fmt: skip
+    for block in (0, 1, 11)
+    for at in (block * FINE_BLOCK, (block + 1) * FINE_BLOCK - 1)
+] + [12 * FINE_BLOCK, 4 * POINTS - 1]  # fmt: skip
 
 
 @pytest.mark.parametrize("at", EDGES)
@@ -46,7 +47,7 @@ def test_a_flip_at_an_edge_of_a_block(tmp_path: Path, at: int, bit: int) -> None
     big_set(tmp_path, 1)
     (row,) = read_rows(tmp_path / "train" / "big-000000.parquet").to_pylist()
     flip(tmp_path / "train" / "big-000000.tar", row["pool.offset"] + at, bit)
-    block = at // CHECKSUM_BLOCK * CHECKSUM_BLOCK
+    block = at // FINE_BLOCK * FINE_BLOCK
     match = rf"big-000000\.tar, record u0, field pool: checksum differs at byte {block} "
     with (
         at_most(LONGEST),
@@ -61,16 +62,16 @@ def test_a_flip_at_an_edge_of_a_block(tmp_path: Path, at: int, bit: int) -> None
 def test_slices_that_touch_a_bad_block_and_only_those(tmp_path: Path) -> None:
     big_set(tmp_path, 1)
     (row,) = read_rows(tmp_path / "train" / "big-000000.parquet").to_pylist()
-    flip(tmp_path / "train" / "big-000000.tar", row["pool.offset"] + CHECKSUM_BLOCK + 40)
-    low, high = CHECKSUM_BLOCK // 4, 2 * CHECKSUM_BLOCK // 4
+    flip(tmp_path / "train" / "big-000000.tar", row["pool.offset"] + FINE_BLOCK + 40)
+    low, high = FINE_BLOCK // 4, 2 * FINE_BLOCK // 4
     outcomes = set()
-    with at_most(LONGEST), Stream(tmp_path, fields=["pool"], sample={"pool": 999}, threads=1, batch_size=1) as stream:
-        for epoch in range(40):
+    with at_most(LONGEST), Stream(tmp_path, fields=["pool"], sample={"pool": 9999}, threads=1, batch_size=1) as stream:
+        for epoch in range(60):
             stream.set_epoch(epoch)
             try:
                 (batch,) = stream
             except FormatError as error:
-                assert f"checksum differs at byte {CHECKSUM_BLOCK} " in str(error)
+                assert f"checksum differs at byte {FINE_BLOCK} " in str(error)
                 outcomes.add("bad")
             else:
                 values = batch["pool"][0].long()
@@ -210,3 +211,23 @@ def test_a_tar_that_shrinks_while_it_is_read(toy: Any) -> None:
             os.truncate(tar, 700)
         with pytest.raises(FormatError, match=r"frames-00000.*record s\d-000\d, field .*(truncated|ends before byte)"):
             list(batches)
+
+
+def test_indexes_with_large_blocks_for_large_pools_are_read_as_well(tmp_path: Path) -> None:
+    """Data sets that are older than small blocks, or made by others after the format's page."""
+    big_set(tmp_path, 2)
+    path = tmp_path / "train" / "big-000000.parquet"
+    rows = read_rows(path).to_pylist()
+    data = path.with_suffix(".tar").read_bytes()
+    for row in rows:
+        pool = data[row["pool.offset"] :][: row["pool.size"]]
+        row["pool.crc"] = [zlib.crc32(pool[at : at + CHECKSUM_BLOCK]) for at in range(0, len(pool), CHECKSUM_BLOCK)]
+    path.write_bytes(index_bytes(SCHEMA, rows, read_facts(path)))
+    blank = Catalog.read(tmp_path)
+    blank.with_shards(scan_shards(tmp_path, blank), 0, "complete").write(tmp_path, "run")
+    (batch,) = Stream(tmp_path, fields=["pool"], sample={"pool": 999}, threads=0, batch_size=2)
+    assert (batch["pool"].diff() == 1).all(1).any()
+    flip(path.with_suffix(".tar"), rows[1]["pool.offset"] + rows[1]["pool.size"] - 1)
+    with pytest.raises(FormatError, match=f"field pool: checksum differs at byte {3 * CHECKSUM_BLOCK} "):
+        list(Stream(tmp_path, fields=["pool"], threads=0, batch_size=2))
+    assert Table(tmp_path, Catalog.read(tmp_path), "big")["u0"]["pool"].shape == (POINTS,)

@@ -7,7 +7,7 @@ from tessera.datasets import Catalog, ShardWriter, table
 from tessera.datasets.catalog import scan_shards
 from tessera.datasets.errors import FormatError, SchemaError
 from tessera.datasets.index import index_bytes, read_facts, read_rows
-from tessera.datasets.members import CHECKSUM_BLOCK
+from tessera.datasets.members import FINE_BLOCK
 
 
 def assert_same(entry, found, written):
@@ -169,11 +169,11 @@ def test_every_block_of_a_large_field_is_checked(tmp_path, frames_schema, frame,
     blank.with_shards(scan_shards(tmp_path, blank), 0, "complete").write(tmp_path, "r")
     tar = tmp_path / "train/frames-000000.tar"
     row = read_rows(tar.with_suffix(".parquet")).to_pylist()[0]
-    assert len(row["points.crc"]) == 4
-    for block in range(4):
-        at = row["points.offset"] + min((block + 1) * CHECKSUM_BLOCK, row["points.size"]) - 1
+    assert len(row["points.crc"]) == 13
+    for block in (0, 1, 11, 12):
+        at = row["points.offset"] + min((block + 1) * FINE_BLOCK, row["points.size"]) - 1
         flip(tar, at)
-        with pytest.raises(FormatError, match=f"field points: checksum differs at byte {block * CHECKSUM_BLOCK};"):
+        with pytest.raises(FormatError, match=f"field points: checksum differs at byte {block * FINE_BLOCK};"):
             table.Table(tmp_path, Catalog.read(tmp_path), "frames")["s0"]["points"]
         flip(tar, at)
     assert table.Table(tmp_path, Catalog.read(tmp_path), "frames")["s0"]["points"].shape == points.shape
