@@ -150,7 +150,7 @@ class _Picture:
 class Jpeg(_Picture):
     """JPEG of uint8 pictures: `quality` (default 95), chroma not subsampled.
 
-    Restart markers let windows be decoded alone (jpeg_cut.py); they take a hundredth of the file.
+    Restart markers let windows be decoded alone (jpeg_cut.py); each takes some four bytes.
     """
 
     suffix, format = "jpg", "JPEG"
@@ -171,9 +171,17 @@ class Png(_Picture):
     dtypes: tuple[str, ...] = ("uint8", "uint16", "bool")
 
     def encode(self, value: NDArray, options: Mapping[str, Any]) -> tuple[bytes, int]:
-        """The picture file; `level` (default 9) is libdeflate's."""
+        """The picture file; `level` (default 9) is libdeflate's.
+
+        Raises:
+            ValueError: pictures that are not read back as they are, or another option.
+        """
+        if set(options) - {"level"}:
+            raise ValueError(f"options {', '.join(options)}: a PNG has only level")
         if value.dtype == np.bool_:
             return super().encode(value, {})
+        if value.dtype == np.uint16 and value.ndim != 2:
+            raise ValueError(f"16 bits a pixel are read back in two dimensions only, not {value.shape}; use blosc")
         return encode_rows(value, options.get("level", LEVEL)), 0
 
 

@@ -17,7 +17,8 @@ SOI, EOI, SOS, DRI, RST0 = 0xD8, 0xD9, 0xDA, 0xDD, 0xD0
 SEQUENTIAL = (0xC0, 0xC1)  # frames of Huffman codes, one pass; others are decoded whole
 OTHER_FRAMES = (*range(0xC2, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))
 RESTARTS = [bytes((0xFF, RST0 + number)) for number in range(8)]
-LEAST = 7  # blocks of 8 pixels an interval: markers take a hundredth of a picture then
+LEAST, ACROSS = 7, 8  # blocks of 8 pixels an interval, and intervals a row: each takes some four bytes
+NARROW = 8  # pixels; libjpeg upsamples three columns of subsampled colours and fewer in another way
 MOST = 0.8  # of a picture's pixels; where a window needs more, the whole is decoded as quickly
 
 
@@ -62,7 +63,8 @@ class Cut:
 def interval_of(width: int) -> int:
     """Blocks of 8 pixels between restart markers, such that windows can be cut; all of a row where no number fits."""
     across = max(1, ceil(width / 8))
-    return next((count for count in range(min(LEAST, across), across) if across % count == 0), across)
+    least = max(LEAST, ceil(across / ACROSS))
+    return next((count for count in range(least, across) if across % count == 0), across)
 
 
 class Cutter:
@@ -93,6 +95,8 @@ class Cutter:
         first, last = _covering(top, height, header.block[0], header.block[0], header.height)
         side = header.block[1] * header.interval
         begin, end = _covering(left, width, side, header.block[1], header.width)
+        if begin and header.block[1] > 8 and min(end * side, header.width) - begin * side < NARROW:
+            begin -= 1
         high = min(last * header.block[0], header.height) - first * header.block[0]
         wide = min(end * side, header.width) - begin * side
         if high * wide > MOST * header.height * header.width:

@@ -24,6 +24,7 @@ from .loading.request import Asked, ask, refuse_other_axes
 from .loading.source import Source, Transform, Windows
 from .loading.tensors import Batch
 from .order import Order, key_of
+from .transforms.random_crop import RandomCrop
 
 RUN = 4096  # positions whose records are computed at once
 BLOCK_BYTES = 8 << 20  # of consecutive records in one run of the order "block"
@@ -318,10 +319,10 @@ def _reduce(catalog: Catalog, asked: Asked, transforms: Sequence[Transform]) -> 
 
 def _window_pictures(asked: Asked, transforms: Sequence[Transform]) -> None:
     """Note of which JPEG pictures only a window is decoded: the first transform cuts one, and no other sees more."""
-    if not transforms or "window" not in vars(type(transforms[0])):  # a class made from it may look at all pixels
+    if not transforms or type(transforms[0]) is not RandomCrop:  # a class made from it may look at all pixels
         return
     for name, entry in asked.fields.items():
-        if entry.codec == "jpg" and asked.cut(entry) is None and transforms[0].windowed(asked.prefix + name):  # type: ignore[attr-defined]
+        if entry.codec == "jpg" and asked.cut(entry) is None and transforms[0].windowed(asked.prefix + name):
             asked.windowed.add(name)
     for _, child in asked.children.values():
         _window_pictures(child, transforms)

@@ -16,11 +16,12 @@ from PIL import Image
 from ...datasets import Field
 from ...datasets.codecs import CODECS
 from ...datasets.loading.decoders import decoder
+from ...datasets.png_rows import LEVEL, encode_rows
 
 LEVELS = (1, 5, 9)
 SHUFFLES = {"no shuffle": blosc.NOSHUFFLE, "byte shuffle": blosc.SHUFFLE, "bit shuffle": blosc.BITSHUFFLE}
 QUALITIES = (85, 90, 95)
-PNG_LEVELS = (1, 6)
+PNG_LEVELS = (6, 9)
 REPEATS = 3
 Encode = Callable[[NDArray], bytes]
 
@@ -44,10 +45,11 @@ def choices(array: NDArray) -> Iterator[Choice]:
     colours = array.dtype == np.uint8 and array.ndim == 3 and array.shape[2] == 3
     if colours or (array.ndim == 2 and array.dtype in (np.uint8, np.uint16)):
         for level in PNG_LEVELS:
-            yield Choice(f"png {level}", _saved("PNG", compress_level=level), "png")
+            yield Choice(f"png {level}, one filter", partial(encode_rows, level=level), "png")
+        yield Choice("png 6 of Pillow", _saved("PNG", compress_level=6), "png")
     if colours:
         for quality in QUALITIES:
-            yield Choice(f"jpg {quality} (lossy)", _saved("JPEG", quality=quality, subsampling=0), "jpg")
+            yield Choice(f"jpg {quality} (lossy)", partial(_jpeg, quality), "jpg")
 
 
 def rows(entry: Field, arrays: Sequence[NDArray]) -> Iterator[dict[str, Any]]:
@@ -85,8 +87,8 @@ def rows(entry: Field, arrays: Sequence[NDArray]) -> Iterator[dict[str, Any]]:
 def _chosen(entry: Field) -> str:
     """Name of the choice that the schema has made."""
     level, quality = entry.options.get("level", 5), entry.options.get("quality", 95)
-    png = entry.options.get("compress_level", 6)
-    names = {"blosc": f"blosc zstd {level}, byte shuffle", "jpg": f"jpg {quality} (lossy)", "png": f"png {png}"}
+    png = f"png {entry.options.get('level', LEVEL)}, one filter"
+    names = {"blosc": f"blosc zstd {level}, byte shuffle", "jpg": f"jpg {quality} (lossy)", "png": png}
     return names.get(entry.codec, "npy")
 
 
@@ -114,6 +116,10 @@ def _milliseconds(call: Callable[[], Any]) -> float:
     start = perf_counter()
     call()
     return (perf_counter() - start) * 1e3
+
+
+def _jpeg(quality: int, array: NDArray) -> bytes:
+    return CODECS["jpg"].encode(array, {"quality": quality})[0]
 
 
 def _saved(kind: str, **options: int) -> Encode:

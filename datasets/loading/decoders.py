@@ -71,8 +71,8 @@ def jpeg_into(data: memoryview | bytes, out: NDArray[np.uint8], factor: int = 1,
         colours = "RGB" if out.ndim == 3 else "GRAY"
         least = {"min_height": out.shape[0], "min_width": out.shape[1]} if factor > 1 else {}
         simplejpeg.decode_jpeg(data, colours, fastdct=False, fastupsample=False, buffer=out, **least)
-    except ValueError as error:
-        raise FormatError(f"JPEG picture is damaged: {error}") from error
+    except (ValueError, KeyError) as error:  # a KeyError for a sampling of colours that it has no name for
+        raise FormatError(f"JPEG picture is damaged, or of a kind that nobody reads: {error}") from error
 
 
 class JpegWindows:

@@ -134,7 +134,7 @@ class LocalFiles:
 
     def hint(self, shard: ShardEntry, offset: int, size: int) -> None:
         """Let the system begin to read, where reads had to wait for the disk lately."""
-        if self._waits > 0 and WILL_NEED is not None:
+        if self._waits > 0 and size > 0 and WILL_NEED is not None:  # 0 bytes would be all to the file's end
             self._waits -= 1
             handle = self._handles.opened.get(self._paths.get(shard.tar, ""))
             if handle is not None:

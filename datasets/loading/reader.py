@@ -166,6 +166,18 @@ class TableReader:
         """Whether of some pictures only a window is decoded, which `Picked.chance` tells."""
         return any(field.windowed for field in self._fields) or any(child.windowed for _, child in self._children)
 
+    def has(self, name: str, number: int) -> bool:
+        """Whether a record may have a field, by its index; True for a field behind a reference.
+
+        Raises:
+            FormatError: the index cannot be read.
+        """
+        if name not in self.asked.fields:
+            return True
+        ((shard, row),) = self.records.where(np.array([number]))
+        place = self.records.rows(shard).places[name]
+        return bool(place.whole or place.offset.item(row) != ABSENT)
+
     def optional(self) -> set[str]:
         """Names of the fields that come with `.present`."""
         own = {self.asked.prefix + x.entry.name for x in self._fields if x.entry.optional or self._nullable}

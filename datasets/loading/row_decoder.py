@@ -12,7 +12,9 @@ from ..errors import FormatError
 from ..png_rows import NONE, UP
 
 PEEK = 3  # rows that tell how the others are filtered
+REST = 50  # pictures that are left to others after one that was inflated in vain
 CHUNKS = 64  # pieces of one picture; more are left to others
+SPARE = 1 << 10  # bytes, for what is compressed may be longer
 LONGEST = 1 << 28  # bytes that are inflated at once
 
 
@@ -21,6 +23,7 @@ class RowDecoder:
 
     def __init__(self) -> None:
         self._room = np.empty(0, np.uint8)
+        self._rest = 0
 
     def decode(self, data: memoryview, out: NDArray[Any]) -> bool:
         """Decode a picture into `out`, if its rows are all filtered alike.
@@ -38,7 +41,10 @@ class RowDecoder:
         from imagecodecs import DeflateError, deflate_decode
 
         rows, row = out.shape[0], prod(out.shape[1:]) * out.itemsize + 1
-        codes = _codes(data) if rows * row <= LONGEST else None
+        codes = _codes(data) if rows and row > 1 and rows * row <= LONGEST else None
+        if self._rest:
+            self._rest -= 1
+            return False
         if codes is None or not _alike(_begin(codes, min(PEEK, rows) * row)[::row]):
             return False
         if self._room.size < rows * row:
@@ -47,11 +53,14 @@ class RowDecoder:
         try:
             found = len(deflate_decode(codes, out=room))  # type: ignore[arg-type]  # any buffers will do
         except (DeflateError, ValueError) as error:
+            if "INSUFFICIENT_SPACE" in str(error):  # more rows than there should be: libspng ends with the last
+                return False
             raise FormatError(f"PNG picture is damaged: {error}") from error
         if found != len(room):
             raise FormatError(f"PNG picture is damaged: it holds {found} bytes, its rows take {len(room)}")
         stored = room.reshape(rows, row)
-        if not _alike(stored[:, 0].tobytes()):
+        if not _alike(stored[:, 0].tobytes()):  # of others, with a plain border: inflated in vain
+            self._rest = REST
             return False
         values, up = stored[:, 1:], stored[-1, 0] == UP
         if out.itemsize > 1:
@@ -98,9 +107,9 @@ def _alike(filters: bytes) -> bool:
 
 
 def _begin(codes: memoryview | bytes, size: int) -> bytes:
-    """The first bytes that were compressed; none where they cannot be read."""
+    """The first bytes (1 or more) that were compressed; none where they cannot be read."""
     try:
-        return zlib.decompressobj().decompress(codes, size)
+        return zlib.decompressobj().decompress(codes[: size + SPARE], size)
     except zlib.error:
         return b""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from math import gcd
 from time import perf_counter
 from typing import Any, cast
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from ..errors import FormatError, SchemaError
 from ..order import key_of, mix64
 from .baton import BATON
-from .buffers import Memory
+from .blanks import Blanks
+from .buffers import Buffers, Memory
 from .chance import Chance, Crops
 from .cuts import window_counts
 from .faults import Faults
@@ -24,6 +25,7 @@ from .reader import TableReader
 from .skipped import Skipped
 from .stack import apply_to_records
 
+MOST_LOOKED_AT = 32  # records, to learn what an optional field is like
 MOST_TRIED = 1000  # records, in place of a batch of which none can be read
 AT_ONCE = 8  # records that are read, transformed, and let go
 Transform = Callable[..., Mapping[str, Any]]
@@ -65,6 +67,7 @@ class Source:
         self._fixed = fixed
         self.reader, self.windows, self._key = reader, windows, key
         self._transforms, self._on_error, self._skipped = tuple(transforms), on_error, skipped
+        self._blanks = Blanks(self._holders, self._one)
         self._crops = cast(Crops, transforms[0]) if reader.windowed else None
         self._first: NDArray[np.int64] | None = None
         if windows is not None:
@@ -143,6 +146,14 @@ class Source:
             raise SchemaError(f"transforms: {name!r} is {one}, and {other} in other records of the batch") from error
 
     def _piece(self, items: NDArray[np.int64], epoch: int, buffers: Memory, faults: Faults, meter: Meter) -> Arrays:
+        arrays = self._read_piece(items, epoch, buffers, faults, meter)
+        if self._transforms and not faults:
+            self._blanks.fill(arrays)
+        return arrays
+
+    def _read_piece(
+        self, items: NDArray[np.int64], epoch: int, buffers: Memory, faults: Faults, meter: Meter
+    ) -> Arrays:
         numbers, starts = self.locate(items)
         key = key_of(self._key, "draws", epoch)
         keys = mix64(key_of(self._key, "transforms", epoch), items).tolist() if self._transforms else ()
@@ -165,6 +176,22 @@ class Source:
             chance.close()
             meter.add("transforms", perf_counter() - began)
         return arrays | fields
+
+    def _holders(self, name: str) -> Iterator[int]:
+        """Items whose records have an optional field, some of them; of a field behind a reference, any items."""
+        return islice((item for item in chain([0], self._others(0)) if self._has(name, item)), MOST_LOOKED_AT)
+
+    def _has(self, name: str, item: int) -> bool:
+        try:
+            return self.reader.has(name, self.locate(np.array([item]))[0].item())
+        except FormatError:  # told where the record is due
+            return False
+
+    def _one(self, item: int) -> Arrays | None:
+        """One item as it comes without what stands in for it; None where it cannot be read."""
+        faults = Faults()
+        arrays = self._read_piece(np.array([item]), 0, Buffers(1), faults, Meter())
+        return None if faults else arrays
 
     def _sizes(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         assert self.windows is not None

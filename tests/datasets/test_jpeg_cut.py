@@ -64,6 +64,30 @@ def test_a_window_has_the_pixels_of_the_whole(height, width, channels, subsampli
         np.testing.assert_array_equal(inside, np.asarray(Image.open(io.BytesIO(jpeg)))[window])
 
 
+@pytest.mark.parametrize("width", [115, 116, 131, 132])
+@pytest.mark.parametrize("subsampling", [1, 2])
+def test_cuts_of_a_few_columns_are_made_wider(width, subsampling):
+    """libjpeg does not smooth colours of three columns or fewer: they would differ from those of the whole picture."""
+    across = -(-width // 16)
+    jpeg = saved(noise(64, width), subsampling=subsampling, restart_marker_blocks=1)
+    whole, out = np.empty((64, width, 3), np.uint8), np.empty((64, width, 3), np.uint8)
+    jpeg_into(memoryview(jpeg), whole)
+    for left in range(16 * (across - 1) - 4, width):
+        for columns in range(1, width - left + 1):
+            JpegWindows().decode(memoryview(jpeg), out, (20, left, 24, columns))
+            window = slice(20, 44), slice(left, left + columns)
+            np.testing.assert_array_equal(out[window], whole[window])
+
+
+def test_a_sampling_without_a_name_is_a_format_error():
+    """Luma four times as high as colours: simplejpeg knows no word for it."""
+    jpeg = bytearray(saved(noise(64, 112)))
+    frame = bytes(jpeg).index(b"\xff\xc0")
+    jpeg[frame + 11] = 0x14
+    with pytest.raises(FormatError):
+        jpeg_into(memoryview(bytes(jpeg)), np.empty((64, 112, 3), np.uint8))
+
+
 def test_little_is_decoded():
     """A quarter of the picture, and what its intervals take beside it."""
     cut = Cutter().cut(memoryview(picture()), (120, 336, 3), 30, 84, 60, 168)
@@ -156,7 +180,8 @@ def test_the_codec_writes_intervals_that_cost_little():
 
 @pytest.mark.parametrize(
     ("width", "interval"),
-    [(512, 8), (500, 7), (336, 7), (1024, 8), (96, 12), (376, 47), (8, 1), (1, 1), (60, 8), (48, 6)],
+    [(512, 8), (500, 9), (336, 7), (1024, 16), (96, 12), (1920, 30), (3840, 60), (376, 47), (8, 1), (1, 1), (60, 8),
+     (48, 6)],
 )  # fmt: skip
 def test_intervals_fit_rows(width, interval):
     assert interval_of(width) == interval and -(-width // 8) % interval == 0

@@ -47,6 +47,16 @@ def test_a_warm_page_cache_is_told_nothing(root: Path, asked: list[tuple[int, in
     assert not asked
 
 
+def test_trap_a_hint_of_no_bytes_would_be_one_of_all(root: Path, asked: list[tuple[int, int]]) -> None:
+    stream = Stream(root, batch_size=8, threads=0)
+    list(stream)
+    files, shard = stream._files, stream.reader.records.shards[0]
+    files._waits = 9
+    files.hint(shard, 512, 0)
+    files.hint(shard, 512, 8)
+    assert asked == [(512, 8)]
+
+
 @pytest.mark.parametrize("checksums", [False, True])
 def test_after_a_wait_for_the_disk_it_is_told_of_a_batch_at_once(
     root: Path, asked: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch, checksums: bool

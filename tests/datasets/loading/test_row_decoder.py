@@ -2,6 +2,7 @@
 
 import io
 import struct
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -115,13 +116,39 @@ def test_other_files_are_left_to_others():
     np.testing.assert_array_equal(out, pixels)
 
 
-@pytest.mark.parametrize("rows", [69, 71])
-def test_more_or_fewer_rows_than_the_header_says(rows):
-    data = bytearray(picture(rows_of(smooth(rows), [2] * rows), 50))
+def test_after_one_that_was_inflated_in_vain_others_are_not(monkeypatch):
+    pixels = smooth()
+    late, good = picture(rows_of(pixels, [2] * 40 + [1] + [2] * 29), 50), encode_rows(pixels)
+    decoder, out = RowDecoder(), np.empty_like(pixels)
+    tries = [decoder.decode(memoryview(data), out) for data in [good, late, *[good] * 52]]
+    assert tries == [True, False, *[False] * 50, True, True]
+
+
+@pytest.mark.parametrize("shape", [(0, 5, 3), (5, 0, 3)])
+def test_trap_pictures_without_pixels_are_not_inflated(shape):
+    """Zero bytes asked of zlib are all that there are."""
+    data = picture([bytes(100_000_000)], 5)
+    assert len(data) < 200_000
+    decoder = RowDecoder()
+    tracemalloc.start()
+    assert not decoder.decode(memoryview(data), np.empty(shape, np.uint8))
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+
+
+def test_fewer_rows_than_the_header_says():
+    data = bytearray(picture(rows_of(smooth(69), [2] * 69), 50))
     data[16 + 7] = 70
     data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
     with pytest.raises(FormatError, match="damaged"):
         png_into(memoryview(bytes(data)), smooth())
+
+
+def test_more_rows_than_the_header_says_are_left_to_others():
+    data = bytearray(picture(rows_of(smooth(71), [2] * 71), 50))
+    data[16 + 7] = 70
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    assert not decoded(bytes(data), smooth())[0]
 
 
 @settings(max_examples=300, deadline=None)
@@ -158,6 +185,14 @@ def test_damaged_pixels_behind_good_checksums():
 def test_what_no_picture_holds_is_refused(pixels):
     with pytest.raises(ValueError, match="there are no PNG pictures"):
         encode_rows(pixels)
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_trap_sixteen_bits_of_several_channels_would_come_back_as_eight(channels):
+    with pytest.raises(ValueError, match="16 bits a pixel are read back in two dimensions only"):
+        CODECS["png"].encode(np.zeros((4, 4, channels), np.uint16), {})
+    with pytest.raises(ValueError, match="a PNG has only level"):
+        CODECS["png"].encode(np.zeros((4, 4), np.uint16), {"compress_level": 9})
 
 
 def test_it_is_about_as_small_as_pillow_s():

@@ -39,9 +39,13 @@ def record(number, height=150, width=203):
     return values | {"intrinsics": np.array([[100.0, 0.2, 90], [0, 110, 70], [0, 0, 1]])}
 
 
-def written(folder, sides, records):
+def written(folder, sides, records, count=6):
     listed = [
-        (f"g-{i:02d}", value, {"other": f"g-{(i + 1) % 6:02d}", "more": [f"g-{(i + k) % 6:02d}" for k in range(i % 3)]})
+        (
+            f"g-{i:02d}",
+            value,
+            {"other": f"g-{(i + 1) % count:02d}", "more": [f"g-{(i + k) % 6:02d}" for k in range(i % 3)]},
+        )
         for i, value in enumerate(records)
     ]
     references = Reference("other", "pictures"), Reference("more", "pictures", many=True)
@@ -104,7 +108,8 @@ def test_pictures_of_all_sizes(ragged, decoded):
     for ours, whole in (streams(ragged, {}), streams(ragged, {"resize": (0.2, 0.5)})):
         for one, other in zip(ours, whole, strict=True):
             same_batch(one, other)
-    assert decoded, "some were cut"
+    whole = {(*(60 + 20 * i, 250 - 30 * i), *colours) for i in range(6) for colours in ((), (3,))}
+    assert set(decoded) - whole, "some were cut"
 
 
 @pytest.mark.parametrize("of", ["other", "more", "other.more"])
@@ -114,6 +119,56 @@ def test_windows_of_pictures_behind_references(root, of):
     assert ours.reader.windowed and not whole.reader.windowed
     for one, other in zip(ours, whole, strict=True):
         same_batch(one, other)
+
+
+@pytest.mark.parametrize("kind", [RandomCrop, Whole])
+@pytest.mark.parametrize("sides", [SIDES, {"height": None, "width": None}])
+@pytest.mark.parametrize("behind", ["", "other."])
+def test_pictures_that_no_record_of_a_few_has_come_in_the_shape_of_the_others(tmp_path, kind, sides, behind):
+    """A batch, and each of the pieces that it is made of, is alike whether its records have the picture or not."""
+    records = [record(i) for i in range(24)]
+    for i, values in enumerate(records):
+        values.pop("grey", None)
+        if i in (13, 14):
+            values["grey"] = noise(i, 150, 203)
+    root = written(tmp_path, sides, records, 24)
+    crop, name = kind(40, of=behind[:-1]), f"{behind}grey"
+
+    def floats(values):
+        return {**values, name: values[name].astype(np.float32)} if name in values else values
+
+    for size in (2, 5, 24):
+        for order in ("sequential", "global"):
+            fields = [f"{behind}image", name]
+            batches = list(Stream(root, fields=fields, transforms=[crop, floats], batch_size=size, order=order))
+            assert {(batch[name].shape[1:], str(batch[name].dtype)) for batch in batches} == {
+                ((40, 40), "torch.float32")
+            }
+            assert len({frozenset(batch) for batch in batches}) == 1
+            assert sum(int(batch[f"{name}.present"].sum()) for batch in batches) == 2
+            assert all(not batch[name][~batch[f"{name}.present"]].any() for batch in batches)
+
+
+def test_a_picture_that_nobody_has_stays_as_it_is(tmp_path):
+    root = written(tmp_path, SIDES, [{k: v for k, v in record(i).items() if k != "grey"} for i in range(3)], 3)
+    (batch,) = Stream(root, transforms=[RandomCrop(40)], batch_size=3)
+    assert not batch["grey.present"].any() and batch["image"].shape == (3, 40, 40, 3)
+
+
+def test_transforms_with_a_window_of_their_own_meaning(root):
+    class Mine:
+        window = 243
+
+        def __call__(self, record):
+            return record
+
+    class More(RandomCrop):
+        def window(self, height, width, rng):
+            return super().window(height, width, rng)
+
+    for transform in (Mine(), More(40)):
+        stream = Stream(root, transforms=[transform], batch_size=6)
+        assert not stream.reader.windowed and len(list(stream)) == 1
 
 
 def test_what_cannot_be_cut_is_told_as_ever(ragged):
