@@ -253,7 +253,7 @@ def _one_table(catalog: Catalog, table: str | None) -> str:
     if table is None and len(catalog.tables) == 1:
         return next(iter(catalog.tables))
     if table not in catalog.tables:
-        wanted = "which table?" if table is None else f"no table {table!r}"
+        wanted = "which table? give table= (--table)" if table is None else f"no table {table!r}"
         raise UsageError(f"{catalog.name}: {wanted} (tables: {', '.join(catalog.tables)})")
     return table
 
@@ -286,8 +286,12 @@ def _bound(transforms: Sequence[Transform], asked: Asked, joint_sets: Mapping[st
     """The transforms, those that want to know it told what the stream delivers; these are copies, for a list may be
     given to several streams."""
     fields = dict(_delivered(asked))
+    moved = ""
     bound = [copy(transform) if hasattr(transform, "bind") else transform for transform in transforms]
     for transform in bound:
+        if moved and getattr(transform, "needs_axes", False):
+            raise UsageError(f"transform {transform.name}: goes before {moved}, which moves the channels of pictures")  # type: ignore[attr-defined]
+        moved = moved or (transform.name if getattr(transform, "moves_axes", False) else "")  # type: ignore[attr-defined]
         if hasattr(transform, "bind"):
             if hasattr(transform, "joint_sets"):  # those that the data set defines are the truth about its joints
                 transform.joint_sets = joint_sets

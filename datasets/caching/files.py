@@ -108,8 +108,13 @@ class CachedFiles:
         for run in runs(sorted(numbers), MOST_REQUEST // tar.chunk):
             parts.prefetcher.submit(tar, run)
 
+    @property
+    def slow(self) -> bool:
+        """False: what a batch needs was announced before."""
+        return False
+
     def hint(self, shard: ShardEntry, offset: int, size: int) -> None:
-        """Nothing: what a batch needs was announced before."""
+        """Nothing."""
 
     def forget(self, shard: ShardEntry, offset: int, size: int) -> bool:
         """These bytes are damaged: drop the cached copies.

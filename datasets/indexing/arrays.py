@@ -2,6 +2,7 @@
 
 import io
 import struct
+import threading
 from collections.abc import Iterator
 from functools import lru_cache
 from math import prod
@@ -12,6 +13,8 @@ import numpy as np
 
 from ..errors import FormatError
 
+TRIES = 5
+_PARSING = threading.Lock()
 LONGEST = 10_000  # bytes of an `.npy` header, numpy's own limit
 MOST = 1 << 48  # size of an axis
 MOST_MEMBERS = 1024  # of an archive
@@ -50,11 +53,8 @@ def npy(data: memoryview) -> Plain:
 
 @lru_cache(maxsize=4096)
 def _header(head: bytes) -> tuple[str, tuple[int, ...], int]:
-    stream = io.BytesIO(head)
     try:
-        version = np.lib.format.read_magic(stream)
-        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
-        shape, fortran, dtype = read(stream)
+        shape, fortran, dtype = _parsed(head)
     except (ValueError, TypeError, SyntaxError, EOFError, RecursionError, MemoryError, KeyError, TokenError) as error:
         raise FormatError(".npy header is damaged, or of a version that is not read") from error
     if dtype.hasobject:
@@ -68,6 +68,22 @@ def _header(head: bytes) -> tuple[str, tuple[int, ...], int]:
     if not all(0 <= size <= MOST for size in shape) or len(shape) > 16:
         raise FormatError(f".npy of shape {str(shape)[:60]}")
     return dtype.name, tuple(map(int, shape)), dtype.itemsize
+
+
+def _parsed(head: bytes) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """What numpy reads in a header, by Python's parser: of that, CPython 3.11 counts the depth of all threads together,
+    and where another one parses meanwhile, it may fail with a SystemError (its issue 106905)."""
+    for attempt in range(TRIES):
+        stream = io.BytesIO(head)
+        version = np.lib.format.read_magic(stream)
+        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+        try:
+            with _PARSING:
+                return read(stream)  # type: ignore[no-any-return, unused-ignore]
+        except SystemError:
+            if attempt == TRIES - 1:
+                raise
+    raise AssertionError
 
 
 def npz(data: memoryview) -> Iterator[tuple[str, int, int]]:

@@ -239,7 +239,7 @@ class FieldReader:
         owners: list[int] = []
         wrong: dict[int, FormatError] = {}
         total = 0
-        if self.check:
+        if self.check and self._files.slow:
             self._hint(spots, spans)
         for number, spot in enumerate(spots):
             try:
@@ -308,7 +308,8 @@ class FieldReader:
     ) -> int:
         """Compressed arrays, each decoded to its place; bytes that were read."""
         total = 0
-        self._hint(spots, None)
+        if self._files.slow:
+            self._hint(spots, None)
         for number, spot in enumerate(spots):
             try:
                 total += self._packed(spot, target, starts[number], parts[number] if parts else None)

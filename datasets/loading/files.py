@@ -44,6 +44,11 @@ class Files(Protocol):
         """Bytes (offset, size) that will be read soon; returns at once."""
         ...
 
+    @property
+    def slow(self) -> bool:
+        """Whether hints are of use."""
+        ...
+
     def hint(self, shard: ShardEntry, offset: int, size: int) -> None:
         """The same of bytes that are about to be read one piece after the other: a disk may begin with all of them."""
         ...
@@ -132,8 +137,13 @@ class LocalFiles:
     def prefetch(self, shard: ShardEntry, spans: Spans) -> None:
         """Nothing: the operating system reads ahead, and threads wait for the disk beside each other."""
 
+    @property
+    def slow(self) -> bool:
+        """Whether reads had to wait for the disk lately."""
+        return self._waits > 0
+
     def hint(self, shard: ShardEntry, offset: int, size: int) -> None:
-        """Let the system begin to read, where reads had to wait for the disk lately."""
+        """Let the system begin to read."""
         if self._waits > 0 and size > 0 and WILL_NEED is not None:  # 0 bytes would be all to the file's end
             self._waits -= 1
             handle = self._handles.opened.get(self._paths.get(shard.tar, ""))

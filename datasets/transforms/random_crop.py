@@ -64,6 +64,7 @@ class RandomCrop:
     """
 
     name = "random_crop"
+    needs_axes = True  # of pictures, where they were stored
     reads: tuple[str, ...] = ()
     writes: tuple[Field, ...] = ()
 
@@ -226,7 +227,8 @@ class RandomCrop:
         if len(sizes) != 1:
             each = ", ".join(f"`{name}` is {height} x {width}" for (height, width), name in sizes.items())
             raise SchemaError(
-                f"transform {self.name}: one window needs pictures of one size; {each or 'there is none'}"
+                f"transform {self.name}: one window needs pictures of one size; "
+                f"{each or 'this record has none of ' + ', '.join(sorted(self.fixed))}"
             )
         return next(iter(sizes))
 

@@ -51,6 +51,7 @@ class RandomFlip:
     """
 
     name = "random_flip"
+    needs_axes = True  # of pictures, where they were stored
     reads: tuple[str, ...] = ()
     writes: tuple[Field, ...] = ()
     random = True

@@ -41,7 +41,7 @@ class ToFloat:
         self.mean, self.std = np.array(mean, np.float64), np.array(std, np.float64)
         if self.mean.shape != self.std.shape or self.mean.ndim != 1 or not (self.std > 0).all():
             raise ValueError(f"normalise {normalise}: as many means as standard deviations, and these above 0")
-        self.channels_first = channels_first
+        self.channels_first = self.moves_axes = channels_first
         self._selected = Selected(self.name, fields)
         self.reads = self._selected.names
 

@@ -280,3 +280,19 @@ def test_an_index_that_comes_with_the_tars_names_no_other_file(tmp_path: Path, n
         values["catalog"]["shards"][0][key] = name
         path.write_text(json.dumps(values))
         assert open_foreign(tmp_path) == first
+
+
+def test_trap_the_parser_of_another_thread_spoils_no_header(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CPython 3.11 counts the depth of all threads' parsers together, and then fails (its issue 106905)."""
+    stream, real, failed = io.BytesIO(), np.lib.format.read_array_header_1_0, []
+    np.save(stream, np.zeros((3, 41), np.float32))
+
+    def spoilt(file: Any) -> Any:
+        if len(failed) < 2:
+            failed.append(file.read())
+            raise SystemError("AST constructor recursion depth mismatch (before=54, after=51)")
+        return real(file)
+
+    monkeypatch.setattr(np.lib.format, "read_array_header_1_0", spoilt)
+    found = npy(memoryview(stream.getvalue()))
+    assert (found.dtype, found.shape, len(failed)) == ("float32", (3, 41), 2)

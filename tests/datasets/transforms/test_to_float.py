@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from tessera.datasets import Stream
 from tessera.datasets.errors import SchemaError, UsageError
 from tessera.datasets.transforms import load_transform
 
@@ -50,3 +51,13 @@ def test_what_is_no_uint8_picture_is_refused():
     for normalise in ("imagnet", ([0.5], [0.0]), ([0.5], [1, 1])):
         with pytest.raises(UsageError, match="to_float"):
             load_transform("to_float", normalise=normalise)
+
+
+def test_trap_moved_channels_would_be_cropped_and_mirrored_as_rows(built):
+    """Pictures of (3, height, width) look like any other array to what follows."""
+    first, options = load_transform("to_float", channels_first=True), {"table": "frames", "fields": ["image"]}
+    for name in ("random_crop", "random_flip"):
+        with pytest.raises(UsageError, match=f"transform {name}: goes before to_float, which moves the channels"):
+            Stream(built.root, transforms=[first, load_transform(name)], **options)
+        Stream(built.root, transforms=[load_transform("to_float"), load_transform(name)], **options)
+        Stream(built.root, transforms=[load_transform(name), first], **options)
