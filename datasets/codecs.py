@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 LARGE = 64 << 20  # bytes; a frame may be all zeros up to here
 MOST_INFLATION = 512  # beyond, a frame that shrank more than this is an attack, not data
+_JSON = json.JSONDecoder()
 INTEGER = re.compile(rb"\s*[+-]?\d{1,19}\s*")
 
 
@@ -210,6 +211,13 @@ class Json:
 
     def decode(self, data: memoryview, dtype: np.dtype, shape: tuple[int, ...]) -> Any:
         """The value."""
+        try:
+            text = str(data, "utf-8")
+            value, end = _JSON.raw_decode(text)
+            if end == len(text):
+                return value
+        except (ValueError, RecursionError):  # told, or read as the UTF-16 or with the spaces that it is, below
+            pass
         try:
             return json.loads(bytes(data))
         except (ValueError, RecursionError) as error:

@@ -13,8 +13,9 @@ from ..regular import LARGEST
 from .buffers import Memory
 from .cuts import Spans, Window
 from .faults import Faults
-from .fields import FieldReader, PictureWindow, Spot
+from .fields import FieldReader, PictureWindow
 from .picked import Arrays, Picked, where
+from .rows import Spot
 
 
 def deliver(
@@ -66,7 +67,7 @@ def deliver(
         for spot in (spots[i] for i in empty):
             faults.add(spot.slot, FormatError(f"{where(spot)}: its pool {name!r} is empty"))
         return 0
-    chosen = [spots[i] for i in there]
+    chosen = spots if len(there) == len(spots) else [spots[i] for i in there]
     if _refused(field, chosen, name, picked.total, faults):
         return 0
     pieces = None if cut is None else [cut[i] or [] for i in there]

@@ -7,8 +7,9 @@ import numpy as np
 from ..errors import FormatError
 from .cuts import LONGEST_POOL, Sample, Spans, Window, pool_spans, strata_spans, window_spans
 from .faults import Faults
-from .fields import FieldReader, Spot
+from .fields import FieldReader
 from .picked import Picked, where
+from .rows import Spot
 
 
 def spans_of(

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
 from math import prod
@@ -22,22 +21,13 @@ from .cuts import Sample, Spans, Window
 from .decoders import JpegWindows, decoder, jpeg_into
 from .faults import Faults
 from .files import Files, LocalFiles, Piece
-from .rows import ABSENT, Places, Rows
+from .rows import ABSENT, Places, Spot
+from .unpacking import unpack
 
 RAW = ("npy", "npz")
 TENSORS = frozenset(map(np.dtype, ["?", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8"]))
-CHUNK = 1 << 16  # stored elements that are decoded at once
 PictureWindow = tuple[int, int, int, int]  # first row, first column, rows, columns
 AT_ONCE = 1 << 20  # bytes of texts that are read at once
-
-
-@dataclass(frozen=True)
-class Spot:
-    """A record to be read: its shard's rows, its row, and the slot of the batch that fails with it."""
-
-    rows: Rows
-    row: int
-    slot: int
 
 
 class FieldReader:
@@ -177,7 +167,8 @@ class FieldReader:
                 total = self._packed_all(spots, target, starts, spans or windows, faults)
         if self.entry.storage is not None:
             with ASIDE if target.nbytes >= LONG else nullcontext():
-                self._unpack(target, starts, out, begins)
+                sides = self._stored_shape(self.sides)[-1:], self.sides[-1:]
+                unpack(self.entry.storage, target, starts, out, begins, sides)
         return total
 
     def _elements(self, spot: Spot, spans: Spans | None) -> int:
@@ -198,22 +189,6 @@ class FieldReader:
             codes = self._scratch.codes = np.empty(2 * size, self._stored)
         kept: NDArray[Any] = codes[:size]
         return kept
-
-    def _unpack(self, codes: NDArray[Any], starts: Sequence[int], out: NDArray[Any], begins: Sequence[int]) -> None:
-        """Decode the codes of all records, in pieces that stay in the processor's cache."""
-        storage, narrow, wide = self.entry.storage, self._stored_shape(self.sides)[-1:], self.sides[-1:]
-        assert storage is not None
-        row, wide_row = (narrow[0], wide[0]) if narrow != wide else (1, 1)  # vectors may be stored by fewer numbers
-        lengths = np.diff(starts) // row * wide_row
-        together = np.array_equal(np.diff(begins), lengths[:-1])
-        runs = [(0, begins[0], codes.size)] if together else list(zip(starts, begins, np.diff(starts), strict=False))
-        step = CHUNK // row * row
-        for start, begin, size in runs:
-            for at in range(0, size, step):
-                piece = codes[start + at : start + min(at + step, size)]
-                values = storage.unpack(piece.reshape(-1, row) if row > 1 else piece, self.dtype).reshape(-1)
-                low = begin + at // row * wide_row
-                out[low : low + values.size] = values
 
     def _read_all(
         self,
@@ -238,10 +213,11 @@ class FieldReader:
         pieces: list[Piece] = []
         owners: list[int] = []
         wrong: dict[int, FormatError] = {}
-        total = 0
         if self.check and self._files.slow:
             self._hint(spots, spans)
-        for number, spot in enumerate(spots):
+        total, left = self._plan_even(spots, view, begins, spans, pieces, owners)
+        for number in left:
+            spot = spots[number]
             try:
                 total += self._plan(spot, view, begins[number], spans[number] if spans else None, pieces)
             except StoreError as failure:  # told at once, the others are not asked for
@@ -266,6 +242,40 @@ class FieldReader:
                 each = self._fixed[1] if self._fixed else self._rows_of(self.shape(spot))[1]
                 for first, count in spans[number]:
                     self._files.hint(place.shard, offset + first * each, count * each)
+
+    def _plan_even(
+        self,
+        spots: Sequence[Spot],
+        view: memoryview,
+        begins: Sequence[int],
+        spans: Sequence[Spans] | None,
+        pieces: list[Piece],
+        owners: list[int],
+    ) -> tuple[int, Sequence[int]]:
+        """Note what is to be read of most records of most streams: nothing to verify, all of one size.
+
+        Returns:
+            Bytes that will be read, and the numbers of the records that `_plan` has to look at.
+        """
+        if self._fixed is None:
+            return 0, range(len(spots))
+        name, check, (rows, each) = self.entry.name, self.check, self._fixed
+        whole, total, left = ((0, rows),), 0, []
+        for number, spot in enumerate(spots):
+            place, row, begin = spot.rows.places[name], spot.row, begins[number]
+            if (check and not place.verified) or place.size.item(row) != rows * each:
+                left.append(number)
+                continue
+            shard, offset = place.shard, place.offset.item(row)
+            for first, count in spans[number] if spans else whole:
+                if first < 0 or count < 1 or first + count > rows:
+                    left.append(number)
+                    break
+                end = begin + count * each
+                pieces.append((shard, offset + first * each, view[begin:end]))
+                owners.append(number)
+                total, begin = total + end - begin, end
+        return total, left
 
     def _plan(self, spot: Spot, view: memoryview, begin: int, spans: Spans | None, pieces: list[Piece]) -> int:
         """Note what is to be read of a record; blocks that were not verified yet are read, and verified, now."""

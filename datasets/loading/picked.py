@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .chance import Chance
-from .fields import Spot
+from .rows import Spot
 
 Arrays = dict[str, Any]  # name to numpy array, or to a list where values are texts or JSON
 

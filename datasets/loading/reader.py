@@ -18,13 +18,13 @@ from .cuts import Sample
 from .delivery import deliver
 from .draws import spans_of
 from .faults import Faults
-from .fields import FieldReader, Spot
+from .fields import FieldReader
 from .files import Files
 from .meter import Meter
 from .picked import Arrays, Picked
 from .records import MOST_BYTES, Records, Wanted
 from .request import Asked
-from .rows import ABSENT
+from .rows import ABSENT, Spot
 
 MOST_TARGETS = 1 << 17  # records of a reference's table that are remembered, some 40 MB
 WHOLE, SLICED = 1 << 30, 1 << 18  # bytes of a field that is announced: as it is, and where only a part of it is read

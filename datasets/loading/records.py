@@ -86,6 +86,7 @@ class Records:
         self._most_bytes = most_bytes
         self._open: OrderedDict[int, Rows] = OrderedDict()
         self._sizes: dict[int, int] = {}
+        self._crowded = False
         self._dropped: set[int] = set()
         self._told = False
         self._bad: dict[int, FormatError] = {}
@@ -111,8 +112,9 @@ class Records:
         """
         rows = self._open.get(shard)
         if rows is not None:
-            with suppress(KeyError), self._keeping:  # another thread may have dropped it just now
-                self._open.move_to_end(shard)
+            if self._crowded:
+                with suppress(KeyError), self._keeping:  # another thread may have dropped it just now
+                    self._open.move_to_end(shard)
             return rows
         if shard in self._bad:  # read once is enough: every record of it asks
             raise self._bad[shard]
@@ -199,6 +201,7 @@ class Records:
         with self._keeping:
             self._open[shard], self._sizes[shard] = rows, rows.nbytes
             self._open.move_to_end(shard)
+            self._crowded = sum(self._sizes.values()) > self._most_bytes // 2  # which was used last counts from now on
             again = shard in self._dropped and not self._told
             self._told |= again
             while sum(self._sizes.values()) > self._most_bytes and len(self._open) > 1:

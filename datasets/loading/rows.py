@@ -106,6 +106,15 @@ class Rows:
         return self._numbers.get(key)
 
 
+@dataclass(slots=True)  # not frozen: one is made for every record, which would take three times as long
+class Spot:
+    """A record to be read: its shard's rows, its row, and the slot of the batch that fails with it."""
+
+    rows: Rows
+    row: int
+    slot: int
+
+
 def whole_numbers(column: pa.Array, absent: int = 0) -> NDArray[np.int64]:
     """(N,) int64 values of an Arrow array of 32-bit or 64-bit integers, `absent` where it has none.
 

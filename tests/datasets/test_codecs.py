@@ -1,6 +1,7 @@
 """Codecs give back what they were given; damaged and hostile bytes cost an error, not memory."""
 
 import io
+import json
 import pickle
 import struct
 import tracemalloc
@@ -74,6 +75,12 @@ def test_png_comes_back_bit_for_bit(array):
 @given(JSON)
 def test_json_comes_back(value):
     assert decoded("json", encoded("json", value), "V", ()) == value
+
+
+@given(JSON, st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32-le"]), st.sampled_from(["", " ", "\n\t"]))
+def test_json_of_others_comes_back(value, encoding, space):
+    text = space + json.dumps(value, indent=2) + space
+    assert decoded("json", text.encode(encoding), "V", ()) == value
 
 
 @pytest.mark.parametrize("shape", [(48, 64, 3), (48, 64)])

@@ -49,3 +49,15 @@ def test_trap_an_index_is_used_while_another_is_opened(tmp_path, monkeypatch, qu
     [thread.start() for thread in threads]
     [thread.join() for thread in threads]
     assert not errors and len(records._open) == fit == len(records._sizes)
+
+
+def test_indexes_used_last_stay_open(tmp_path, monkeypatch):
+    from tessera.datasets import Catalog
+
+    catalog = Catalog.read(many_shards(tmp_path, 9))
+    (table,) = catalog.tables
+    records = Records(catalog, LocalFiles(tmp_path), table, None, Wanted(()), most_bytes=4 * Index.nbytes)
+    monkeypatch.setattr(records, "_load", lambda shard: Index())
+    for shard in (0, 1, 2, 3, 0, 4, 0, 5):
+        records.rows(shard)
+    assert list(records._open) == [3, 4, 0, 5]
