@@ -1,0 +1,136 @@
+"""Signed distance of points to a mesh, with the closest face, where on it, and how sure the sign is."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .mesh_crossings import crossing_faces
+from .mesh_nearest import Nearest, nearest
+from .mesh_topology import Topology, topology
+from .mesh_tree import MeshTree, mesh_tree
+from .pseudonormals import pseudonormals
+from .winding import Winding
+
+Method = Literal["pseudonormal", "winding"]
+NESTED = 0.25  # how far a winding number on a surface may be from one half
+
+
+@dataclass(frozen=True)
+class MeshReport:
+    """What a mesh is like, and how signs are told.
+
+    Attributes:
+        faces: number of faces.
+        open_edges: edges along which not as many faces run one way as the other.
+        crowded_edges: edges of more than two faces.
+        turned_faces: faces that look the wrong way.
+        crossing_faces: faces that cross others.
+        parts: connected parts.
+        nested: whether a part lies inside another, or behind a hole, so that its faces are not the border of what is
+            inside.
+        method: how signs are told.
+    """
+
+    faces: int
+    open_edges: int
+    crowded_edges: int
+    turned_faces: int
+    crossing_faces: int
+    parts: int
+    nested: bool
+    method: Method
+
+
+@dataclass(frozen=True, eq=False)
+class SignedDistance:
+    """What is known of points about a mesh.
+
+    Attributes:
+        distance: (n,) float64, in the mesh's unit, negative inside.
+        face: (n,) int32 closest face, of several the first.
+        bary: (n, 3) float64 barycentric coordinates of the closest point in it.
+        doubt: share of the points whose winding number is nearer to one half than to a whole number; 0 where signs
+            are told by pseudonormals.
+    """
+
+    distance: NDArray[np.float64]
+    face: NDArray[np.int32]
+    bary: NDArray[np.float64]
+    doubt: float
+
+
+class Surface:
+    """A mesh made ready for any number of questions: one tree, looked at once.
+
+    On a closed mesh that does not cross itself signs are told by angle-weighted pseudonormals, which is exact. On all
+    others, holes, crossings, and parts in each other, a point is inside where the mesh winds round it by more than one
+    half.
+
+    Args:
+        vertices: (V, 3) positions, any unit.
+        faces: (F, 3) vertices of each triangle.
+        method: how signs are told; None for what suits the mesh.
+        threads: that share the work.
+
+    Raises:
+        FormatError: the mesh has no faces, faces without vertices, or positions that are not finite.
+    """
+
+    def __init__(self, vertices: ArrayLike, faces: ArrayLike, method: Method | None = None, threads: int = 1) -> None:
+        self.tree: MeshTree = mesh_tree(vertices, faces)
+        self.topology: Topology = topology(self.tree.vertices, self.tree.faces)
+        self._threads = threads
+        found = self.topology
+        crossing = crossing_faces(self.tree, found.corners)
+        self._winding: Winding | None = None
+        clean = found.watertight and not found.crowded_edges and not crossing.any()
+        nested = clean and found.component_count > 1 and self._nested()
+        chosen: Method = method or ("pseudonormal" if clean and not nested else "winding")
+        self.report = MeshReport(
+            len(self.tree.faces), found.open_edges, found.crowded_edges, found.turned, int(crossing.sum()),
+            found.component_count, bool(nested), chosen,
+        )  # fmt: skip
+        self._normals = None
+        if chosen == "pseudonormal":
+            self._normals = pseudonormals(self.tree.vertices, self.tree.faces, found)
+
+    def signed_distance(self, points: ArrayLike) -> SignedDistance:
+        """Signed distances of points.
+
+        Args:
+            points: (n, 3) in the mesh's frame.
+
+        Raises:
+            ValueError: points are not finite.
+        """
+        given = np.ascontiguousarray(points, np.float64).reshape(-1, 3)
+        found = nearest(self.tree, given, self._threads)
+        if self._normals is not None:
+            inside, doubt = self._behind(given, found), 0.0
+        else:
+            numbers = self.winding_number(given)
+            inside = numbers > 0.5
+            doubt = float((np.abs(numbers - np.round(numbers)) > 0.25).mean()) if len(numbers) else 0.0
+        return SignedDistance(np.where(inside, -found.distance, found.distance), found.face, found.bary, doubt)
+
+    def winding_number(self, points: ArrayLike, skip: ArrayLike | None = None) -> NDArray[np.float64]:
+        """Winding number round each of (n, 3) points; `skip` (n,) is a face that is left out."""
+        if self._winding is None:
+            self._winding = Winding(self.tree, self.topology.side)
+        return self._winding.at(points, self._threads, skip)
+
+    def _behind(self, points: NDArray[np.float64], found: Nearest) -> NDArray[np.bool_]:
+        assert self._normals is not None
+        corners = self.tree.vertices[self.tree.faces[found.face]]
+        away = points - np.einsum("nk,nki->ni", found.bary, corners)
+        return np.einsum("ni,ni->n", away, self._normals[found.face, found.feature]) < 0
+
+    def _nested(self) -> bool:
+        """Whether a part's faces have no outside in front of them or no inside behind: on them the number is one half."""
+        component = self.topology.component
+        _, face = np.unique(component[component >= 0], return_index=True)
+        chosen = np.flatnonzero(component >= 0)[face]
+        middle = self.tree.vertices[self.tree.faces[chosen]].mean(1)
+        return bool((np.abs(self.winding_number(middle, chosen) - 0.5) > NESTED).any())
