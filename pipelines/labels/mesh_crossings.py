@@ -71,7 +71,7 @@ def _edge_through(edges_of: Any, places: Any, t: Any, other_places: Any) -> bool
 
 @njit(cache=True, nogil=True)
 def _overlap(one: Any, other: Any) -> bool:
-    for i in range(3):
+    for i in range(3):  # noqa: SIM110 (faster compiled than `all`)
         if one[0, i] > other[1, i] or other[0, i] > one[1, i]:
             return False
     return True

@@ -128,7 +128,7 @@ class Surface:
         return np.einsum("ni,ni->n", away, self._normals[found.face, found.feature]) < 0
 
     def _nested(self) -> bool:
-        """Whether a part's faces have no outside in front of them or no inside behind: on them the number is one half."""
+        """Whether a part has no outside before its faces, or no inside behind: else on them the number is one half."""
         component = self.topology.component
         _, face = np.unique(component[component >= 0], return_index=True)
         chosen = np.flatnonzero(component >= 0)[face]

@@ -10,7 +10,15 @@ from tessera.pipelines.labels.mesh_tree import mesh_tree
 from tessera.pipelines.labels.sdf import Surface
 
 from .sdf_shapes import (
-    box, box_distance, brute_distances, brute_winding, joined, sphere, torus, turned, unwelded,
+    box,
+    box_distance,
+    brute_distances,
+    brute_winding,
+    joined,
+    sphere,
+    torus,
+    turned,
+    unwelded,
 )  # fmt: skip
 
 
@@ -41,7 +49,7 @@ def test_sphere(subdivisions):
     sag = 1 - np.linalg.norm(mesh[0][mesh[1]].mean(1), axis=1).min()
     points = np.concatenate([cloud(0), near(mesh, 1)])
     found = Surface(*mesh).signed_distance(points).distance - (np.linalg.norm(points, axis=1) - 1)
-    assert -1e-12 < found.min() and found.max() <= sag * 1.001
+    assert found.min() > -1e-12 and found.max() <= sag * 1.001
 
 
 def test_torus():
@@ -170,11 +178,11 @@ def test_parts_that_cross_are_one_body():
 def test_a_face_through_another_is_a_crossing_and_a_touch_is_none():
     flat = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0.0]])
     through = np.array([[0.2, 0.2, -1], [0.2, 0.2, 1], [0.3, 0.3, 2.0]])
-    above = through + [0, 0, 1.5]
+    above = through + np.array([0, 0, 1.5])
     faces = np.arange(6).reshape(2, 3)
     assert Surface(np.concatenate([flat, through]), faces).report.crossing_faces == 2
     assert Surface(np.concatenate([flat, above]), faces).report.crossing_faces == 0
-    assert Surface(np.concatenate([flat, flat + [0, 0, 1e-9]]), faces).report.crossing_faces == 0
+    assert Surface(np.concatenate([flat, flat + np.array([0, 0, 1e-9])]), faces).report.crossing_faces == 0
     for mesh in (box(), torus(), sphere(), joined(box(), sphere(0.2))):
         assert Surface(*mesh).report.crossing_faces == 0
 

@@ -1,0 +1,1 @@
+"""Body models: SMPL-X files through the smplx package, and a free stand-in made of anny."""
