@@ -8,7 +8,7 @@ from .errors import FormatError, RawDataError, SchemaError, TesseraError, UsageE
 from .foreign import record_decoder, tar_paths
 from .schema import Column, Field, Reference, Schema
 from .shard import ShardWriter
-from .storage import Linear, Octahedral, Rounded
+from .storage import Barycentric, Linear, Octahedral, Rounded
 from .table import Dataset, Record, Table
 from .verify import verify
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from .stream import Stream
 
 __all__ = [
-    "Catalog", "Column", "Dataset", "Field", "FormatError", "Linear", "Mix", "Octahedral", "RawDataError", "Record",
-    "Reference", "Rounded", "Schema", "SchemaError", "ShardWriter", "Stream", "Table", "TesseraError", "UsageError",
-    "record_decoder", "tar_paths", "verify",
+    "Barycentric", "Catalog", "Column", "Dataset", "Field", "FormatError", "Linear", "Mix", "Octahedral",
+    "RawDataError", "Record", "Reference", "Rounded", "Schema", "SchemaError", "ShardWriter", "Stream", "Table",
+    "TesseraError", "UsageError", "record_decoder", "tar_paths", "verify",
 ]  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from .codecs import CODECS
 from .errors import SchemaError
 from .names import check_name
-from .storage import Linear, Octahedral, Storage, storage_from_json
+from .storage import Barycentric, Linear, Octahedral, Storage, storage_from_json
 from .typed import typed
 
 COLUMN_TYPES = ("string", "int64", "float64", "bool")
@@ -75,8 +75,9 @@ class Field:
     def _check_stored(self, dtype: np.dtype) -> None:
         if self.storage and dtype.kind != "f":
             raise SchemaError(f"field {self.name!r}: dtype {self.dtype} is stored as it is; storage is for floats")
-        if isinstance(self.storage, Octahedral) and (self.nan or self.shape[-1:] != (3,)):
-            raise SchemaError(f"field {self.name!r}: octahedral storage holds vectors (..., 3) without NaN")
+        if isinstance(self.storage, Octahedral | Barycentric) and (self.nan or self.shape[-1:] != (3,)):
+            kind = self.storage.to_json()["kind"]
+            raise SchemaError(f"field {self.name!r}: {kind} storage holds vectors (..., 3) without NaN")
         if isinstance(self.storage, Linear) and (self.nan or dtype.itemsize < 4):
             raise SchemaError(f"field {self.name!r}: linear storage holds float32 or float64 without NaN")
         stored = self.storage.stored(dtype, (1,) * len(self.shape))[0] if self.storage else dtype

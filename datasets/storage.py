@@ -194,6 +194,58 @@ class Linear:
         return {"kind": "linear", "low": float(self.low), "high": float(self.high), "bits": self.bits}
 
 
+@dataclass(frozen=True)
+class Barycentric:
+    """Barycentric coordinates (..., 3) as the second and the third in `bits` bits (..., 2); the first is what is left.
+
+    Decoded coordinates are not negative and sum to one. Largest error: a step, 1 / (2^bits - 1), of the second and
+    third, and two of the first. Coordinates that are no such, by more than a thousandth, are refused.
+    """
+
+    bits: int = 8
+
+    def __post_init__(self) -> None:
+        """Refuse bits that no code has."""
+        if not 2 <= self.bits <= 16:
+            raise SchemaError(f"barycentric storage has 2 to 16 bits, not {self.bits}")
+
+    @property
+    def _top(self) -> int:
+        return (1 << self.bits) - 1
+
+    def stored(self, dtype: np.dtype, shape: tuple[int, ...]) -> tuple[np.dtype, tuple[int, ...]]:
+        """uint16 (uint8 up to 8 bits), the last axis 2 instead of 3."""
+        return np.dtype(np.uint8 if self.bits <= 8 else np.uint16), (*shape[:-1], 2)
+
+    def pack(self, array: NDArray) -> NDArray:
+        """Codes (..., 2) of coordinates (..., 3).
+
+        Raises:
+            SchemaError: coordinates that are negative, or do not sum to one.
+        """
+        values = np.asarray(array, np.float64)
+        good = (values >= -1e-3).all(-1) & (np.abs(values.sum(-1) - 1) <= 1e-3)  # written so that NaN is bad
+        if not good.all():
+            raise SchemaError(
+                f"barycentric storage: {int((~good).sum())} of {good.size} are no barycentric coordinates"
+            )
+        values = np.clip(values, 0, 1)
+        codes = np.rint(values[..., 1:] / values.sum(-1, keepdims=True) * self._top).astype(np.int64)
+        over = codes.sum(-1) > self._top
+        codes[..., 0] -= over & (codes[..., 0] >= codes[..., 1])
+        codes[..., 1] -= over & (codes.sum(-1) > self._top)
+        return codes.astype(self.stored(values.dtype, values.shape)[0])
+
+    def unpack(self, array: NDArray, dtype: np.dtype) -> NDArray:
+        """Coordinates (..., 3) of codes (..., 2)."""
+        first = self._top - array.astype(np.int32).sum(-1, keepdims=True)
+        return (np.concatenate([first, array], -1) / self._top).astype(dtype)
+
+    def to_json(self) -> dict[str, Any]:
+        """Entry of the schema."""
+        return {"kind": "barycentric", "bits": self.bits}
+
+
 def storage_from_json(entry: dict[str, Any] | None) -> Storage | None:
     """The storage that a schema entry names; None where arrays are stored as they are.
 
@@ -203,7 +255,9 @@ def storage_from_json(entry: dict[str, Any] | None) -> Storage | None:
     """
     if entry is None:
         return None
-    kinds: dict[str, Any] = {"octahedral": Octahedral, "rounded": Rounded, "linear": Linear}
+    kinds: dict[str, Any] = {
+        "octahedral": Octahedral, "rounded": Rounded, "linear": Linear, "barycentric": Barycentric,
+    }  # fmt: skip
     options = dict(entry)
     kind = options.pop("kind", None)
     if kind not in kinds:

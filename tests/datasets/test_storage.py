@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from tessera.datasets.errors import FormatError, SchemaError
-from tessera.datasets.storage import Linear, Octahedral, Rounded, storage_from_json
+from tessera.datasets.storage import Barycentric, Linear, Octahedral, Rounded, storage_from_json
 
 FLOATS = st.sampled_from([np.float16, np.float32, np.float64])
 SIGNS = np.stack(np.meshgrid([-1, 0, 1], [-1, 0, 1], [-1, 0, 1], indexing="ij"), axis=-1).reshape(-1, 3)
@@ -142,7 +142,7 @@ def test_scalars_are_stored():
     assert np.isnan(Rounded(8).pack(np.float32(np.nan)))
 
 
-@pytest.mark.parametrize("storage", [Octahedral(12), Rounded(3), Linear(-1, 1), Linear(0.1, 2.5, 8)])
+@pytest.mark.parametrize("storage", [Octahedral(12), Rounded(3), Linear(-1, 1), Linear(0.1, 2.5, 8), Barycentric(8)])
 def test_json_round_trip(storage):
     assert storage_from_json(storage.to_json()) == storage
     assert storage_from_json(None) is None
@@ -228,3 +228,26 @@ def test_linear_ranges_that_cannot_be(low, high, bits):
 def test_wrong_linear_options(options):
     with pytest.raises(TypeError):
         storage_from_json({"kind": "linear"} | options)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 2**32), st.integers(2, 16), st.sampled_from(["float32", "float64"]))
+def test_barycentric_error_is_as_documented(seed, bits, dtype):
+    rng, step = np.random.default_rng(seed), 1 / (2**bits - 1)
+    values = rng.dirichlet(rng.choice([0.05, 1.0, 20.0], 3), (5, 40)).astype(dtype)
+    values[0, :4] = [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0.5, 0.5]]
+    storage = Barycentric(bits)
+    codes = storage.pack(values)
+    assert (codes.dtype, codes.shape) == storage.stored(np.dtype(dtype), values.shape)
+    found = storage.unpack(codes, np.dtype(dtype))
+    assert found.dtype == dtype and (found >= 0).all() and np.abs(found.sum(-1) - 1).max() < 1e-6
+    error = np.abs(found - values).reshape(-1, 3).max(0)
+    assert error[1:].max() <= step * 1.001 + 1e-6 and error[0] <= 2 * step * 1.001 + 1e-6
+    np.testing.assert_array_equal(storage.pack(found), codes)
+    np.testing.assert_array_equal(found[0, :3], np.eye(3))
+
+
+@pytest.mark.parametrize("values", [[0.5, 0.6, 0.1], [1.2, -0.1, -0.1], [np.nan, 0.5, 0.5], [0, 0, 0]])
+def test_what_is_no_barycentric_coordinate_is_refused(values):
+    with pytest.raises(SchemaError, match="1 of 2 are no barycentric"):
+        Barycentric().pack(np.array([values, [1, 0, 0]]))
