@@ -1,19 +1,22 @@
 """Signed distance of points to a mesh, with the closest face, where on it, and how sure the sign is."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ...datasets.errors import UsageError
 from .mesh_crossings import crossing_faces
 from .mesh_nearest import Nearest, nearest
+from .mesh_to_sdf_backend import SAMPLES, ask
 from .mesh_topology import Topology, topology
 from .mesh_tree import MeshTree, mesh_tree
 from .pseudonormals import pseudonormals
 from .winding import Winding
 
 Method = Literal["pseudonormal", "winding"]
+Backend = Literal["tree", "mesh_to_sdf"]
 NESTED = 0.25  # how far a winding number on a surface may be from one half
 
 
@@ -52,13 +55,48 @@ class SignedDistance:
         face: (n,) int32 closest face, of several the first.
         bary: (n, 3) float64 barycentric coordinates of the closest point in it.
         doubt: share of the points whose winding number is nearer to one half than to a whole number; 0 where signs
-            are told by pseudonormals.
+            are told by pseudonormals, NaN where mesh-to-sdf told them.
     """
 
     distance: NDArray[np.float64]
     face: NDArray[np.int32]
     bary: NDArray[np.float64]
     doubt: float
+
+
+def signed_distance(
+    vertices: ArrayLike, faces: ArrayLike, points: ArrayLike, *, backend: Backend = "tree", threads: int = 1,
+    samples: int = SAMPLES,
+) -> SignedDistance:  # fmt: skip
+    """Signed distances of points to a mesh, each backend's in the same form.
+
+    `tree` is exact: see `Surface`, which also keeps what it made of the mesh for the next question. `mesh_to_sdf` is
+    the package of that name, some hundred times slower: both its distances and its signs are told by points that it
+    samples on the surface, in a process of its own (`mesh_to_sdf_backend`). It tells no closest face, nor where on it:
+    those come from our own tree, so that the place that they name is a little nearer than the distance says.
+
+    Args:
+        vertices: (V, 3) positions, any unit.
+        faces: (F, 3) vertices of each triangle.
+        points: (n, 3) in the mesh's frame.
+        backend: who tells distance and sign.
+        threads: that share the work; mesh-to-sdf's search has one.
+        samples: points that mesh-to-sdf samples.
+
+    Raises:
+        FormatError: the mesh has no faces, faces without vertices, or positions that are not finite.
+        ValueError: points are not finite.
+        UsageError: there is no such backend, or its package is not installed.
+        TesseraError: mesh-to-sdf's process failed, or was ended.
+    """
+    if backend == "tree":
+        return Surface(vertices, faces, threads=threads).signed_distance(points)
+    if backend != "mesh_to_sdf":
+        raise UsageError(f"no backend {backend!r} for signed distances (backends: {', '.join(get_args(Backend))})")
+    tree, given = mesh_tree(vertices, faces), np.ascontiguousarray(points, np.float64).reshape(-1, 3)
+    found = nearest(tree, given, threads)
+    told = ask(tree.vertices, tree.faces, given, samples, threads)
+    return SignedDistance(told.distance, found.face, found.bary, float("nan"))
 
 
 class Surface:
