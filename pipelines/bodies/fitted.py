@@ -1,0 +1,122 @@
+"""A scan and the body that was fitted to it, in one frame of metres."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...datasets.errors import RawDataError
+from ..labels.mesh_nearest import nearest
+from ..labels.mesh_tree import MeshTree
+from ..readers.scans.fit import BodyFit
+from .model import BodyModel
+
+FARTHEST = 0.06  # metres that a body's vertices may lie off its scan, in the mean
+TALL = 1.8  # metres, times 100: what the references scale every scan to
+Floats = NDArray[np.float64]
+SIZES = {"betas": 10, "expression": 10, "global_orient": 3, "body_pose": 63, "left_hand_pose": 45,
+         "right_hand_pose": 45, "jaw_pose": 3, "leye_pose": 3, "reye_pose": 3, "transl": 3}  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class ScanFrame:
+    """The frame of a scan's labels: metres, y up, over the pelvis, at half the height of the scan.
+
+    Attributes:
+        metres: metres of a raw unit.
+        centre: (3,) the origin, in raw units: ICON's `vmed`.
+        height: of the scan, metres.
+        scan_scale: 1.8 / height in raw units, by which the references scale a scan.
+    """
+
+    metres: float
+    centre: Floats
+    height: float
+    scan_scale: float
+
+    @property
+    def world_from_scan(self) -> Floats:
+        """(4, 4) from raw units."""
+        matrix = np.diag([self.metres, self.metres, self.metres, 1.0])
+        matrix[:3, 3] = -self.metres * self.centre
+        return matrix
+
+    def to_world(self, points: Floats) -> Floats:
+        """Points (..., 3) of the scan, in metres."""
+        return (points - self.centre) * self.metres
+
+    def placed(self, fit: BodyFit) -> tuple[float, Floats]:
+        """Scale and translation of a fit's model to this frame."""
+        return fit.scale * self.metres, (fit.translation - self.centre) * self.metres
+
+    def placed_by_references(self, fit: BodyFit) -> tuple[float, Floats]:
+        """Scale and translation of a fit's model to the references' frame, in which the scan is 180 units tall."""
+        unit = 100 * self.scan_scale
+        return fit.scale * unit, (fit.translation - self.centre) * unit
+
+
+def scan_frame(vertices: Floats, metres: float, pelvis: Floats | None = None) -> ScanFrame:
+    """The frame of a scan.
+
+    Args:
+        vertices: (V, 3) of the scan, raw units, y up.
+        metres: metres of a raw unit: 1 / the fit's scale, or what the data set states.
+        pelvis: (3,) of the fit, raw units; None for the median of the scan, as PIFu takes it.
+
+    Raises:
+        RawDataError: the scan has no height.
+    """
+    low, high = vertices.min(0), vertices.max(0)
+    tall = float(high[1] - low[1])
+    if not tall > 0 or not metres > 0:
+        raise RawDataError(f"the scan is {tall} units tall, of {metres} metres each; that is no person")
+    middle = np.median(vertices, axis=0) if pelvis is None else np.asarray(pelvis, np.float64)
+    centre = np.array([middle[0], (low[1] + high[1]) / 2, middle[2]])
+    return ScanFrame(metres, centre, tall * metres, TALL / tall)
+
+
+def parameters(fit: BodyFit, model: BodyModel) -> dict[str, Floats]:
+    """What poses the model as a fit says, full hands relative to a flat hand; sizes as `SIZES`.
+
+    Raises:
+        RawDataError: the fit is not of SMPL-X; or it was made with the real model and this is a stand-in, or the other
+            way round, or with another stand-in.
+    """
+    if fit.model != "smplx":
+        raise RawDataError(f"the fit is of {fit.model}, not of SMPL-X")
+    if fit.stand_in != model.stand_in:
+        made, given = (f"a {name}" if name else "SMPL-X" for name in (fit.stand_in, model.stand_in))
+        raise RawDataError(f"the fit was made with {made}, the body model is {given}; give its own by --body-models")
+    values = {name: getattr(fit, name) for name in SIZES}
+    for side in ("left", "right"):
+        name = f"{side}_hand_pose"
+        values[name] = model.hand_pose(side, values[name], fit.flat_hand_mean) if len(values[name]) else np.zeros(45)
+    out = {}
+    for name, size in SIZES.items():
+        out[name] = np.zeros(size)
+        given = values[name][:size]
+        out[name][: len(given)] = given
+        if np.any(values[name][size:]):
+            raise RawDataError(f"the fit has {len(values[name])} numbers of {name}; {size} are used")
+    return out
+
+
+def posed(model: BodyModel, given: Mapping[str, Floats], scale: float, translation: Floats) -> tuple[Floats, Floats]:
+    """Vertices (V, 3) and joints (55, 3) of a posed body, scaled, then moved."""
+    body = model.pose(given)
+    return body.vertices * scale + translation, body.joints * scale + translation
+
+
+def check_fit(scan: MeshTree, body: Floats) -> float:
+    """Mean distance of a body's vertices (V, 3) to its scan, metres, both in the world frame.
+
+    Raises:
+        RawDataError: it is more than `FARTHEST`.
+    """
+    distances = nearest(scan, body).distance
+    mean, far = float(distances.mean()), float(np.quantile(distances, 0.95))
+    if mean > FARTHEST:
+        at = f"{100 * mean:.1f} cm in the mean, {100 * far:.1f} cm for one vertex in twenty"
+        raise RawDataError(f"the fit lies off its scan: {at} (allowed: {100 * FARTHEST:.0f} cm in the mean)")
+    return mean
