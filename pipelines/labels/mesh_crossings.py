@@ -7,9 +7,12 @@ from numba import njit
 from numpy.typing import NDArray
 
 from .mesh_tree import STACK, MeshTree
+from .threads import in_threads
+
+CHUNK = 1 << 11  # nodes that one thread compares one after the other
 
 
-def crossing_faces(tree: MeshTree, corners: NDArray[np.int64]) -> NDArray[np.bool_]:
+def crossing_faces(tree: MeshTree, corners: NDArray[np.int64], threads: int = 1) -> NDArray[np.bool_]:
     """Which faces an edge of another face goes through, or which have an edge that goes through another.
 
     Faces that only touch at a common corner or edge do not cross, nor do those that lie in one plane. A crossing of
@@ -18,13 +21,18 @@ def crossing_faces(tree: MeshTree, corners: NDArray[np.int64]) -> NDArray[np.boo
     Args:
         tree: of the mesh.
         corners: (F, 3) places of the faces' corners.
+        threads: that share the work.
 
     Returns:
         (F,) bool.
     """
     crossing = np.zeros(len(tree.faces), bool)
-    places = np.ascontiguousarray(corners[tree.order])
-    _cross(tree.boxes, tree.children, tree.triangles, places, tree.order, crossing)
+    places = np.ascontiguousarray(corners[tree.order], np.int32)
+
+    def one(start: int) -> None:
+        _cross(start, start + CHUNK, tree.boxes, tree.children, tree.triangles, places, tree.order, crossing)
+
+    in_threads(one, range(0, len(tree.children), CHUNK), threads)
     return crossing
 
 
@@ -49,22 +57,23 @@ def _through(t: Any, ax: float, ay: float, az: float, bx: float, by: float, bz: 
 
 
 @njit(cache=True, nogil=True)
-def _edge_through(edges_of: Any, places: Any, t: Any, other_places: Any) -> bool:
-    """Whether an edge of one triangle, that has no corner with the other in common, goes through that other."""
-    for edge in range(3):
-        begin, end = places[edge], places[(edge + 1) % 3]
-        shared = False
-        for k in range(3):
-            shared = shared or other_places[k] == begin or other_places[k] == end
-        if shared:
-            continue
-        p, q = 3 * edge, 3 * ((edge + 1) % 3)
-        ax, ay, az, bx, by, bz = edges_of[0], edges_of[1], edges_of[2], edges_of[0], edges_of[1], edges_of[2]
-        if p > 0:
-            ax, ay, az = ax + edges_of[p], ay + edges_of[p + 1], az + edges_of[p + 2]
-        if q > 0:
-            bx, by, bz = bx + edges_of[q], by + edges_of[q + 1], bz + edges_of[q + 2]
-        if _through(t, ax, ay, az, bx, by, bz):
+def _through_by(t: Any, o: Any, p: int, q: int) -> bool:
+    """Whether the edge of `o` from corner p to corner q goes through `t`."""
+    ax, ay, az, bx, by, bz = o[0], o[1], o[2], o[0], o[1], o[2]
+    if p > 0:
+        ax, ay, az = ax + o[3 * p], ay + o[3 * p + 1], az + o[3 * p + 2]
+    if q > 0:
+        bx, by, bz = bx + o[3 * q], by + o[3 * q + 1], bz + o[3 * q + 2]
+    return _through(t, ax, ay, az, bx, by, bz)
+
+
+@njit(cache=True, nogil=True)
+def _edge_through(o: Any, heights: Any, t: Any) -> bool:
+    """Whether an edge of `o` goes through `t`; `heights` are those of its corners above the plane of `t`."""
+    for p in range(3):
+        q = (p + 1) % 3
+        level = (heights[p] > 0) == (heights[q] > 0) and (heights[p] < 0) == (heights[q] < 0)
+        if not level and _through_by(t, o, p, q):
             return True
     return False
 
@@ -78,38 +87,94 @@ def _overlap(one: Any, other: Any) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def _leaves(one: int, other: int, triangles: Any, places: Any, faces: Any, crossing: Any) -> None:
-    """Compare the triangles of two leaves, or of one with each other."""
-    first, second = -1 - one, -1 - other
-    for i in range(first >> 3, (first >> 3) + (first & 7)):
-        t = triangles[i]
-        for j in range(i + 1 if one == other else second >> 3, (second >> 3) + (second & 7)):
-            if crossing[faces[i]] and crossing[faces[j]]:
-                continue
-            o = triangles[j]
-            if _apart(t, o) or _apart(o, t):
-                continue
-            if _edge_through(t, places[i], o, places[j]) or _edge_through(o, places[j], t, places[i]):
-                crossing[faces[i]] = crossing[faces[j]] = True
+def _beside(t: Any, box: Any) -> bool:
+    """Whether a triangle lies beside a box, as far as its own box tells."""
+    beside = False
+    for i in range(3):
+        b, c = t[i] + t[3 + i], t[i] + t[6 + i]
+        beside |= (min(min(t[i], b), c) > box[1, i]) | (max(max(t[i], b), c) < box[0, i])
+    return beside
 
 
 @njit(cache=True, nogil=True)
-def _apart(t: Any, o: Any) -> bool:
-    """Whether one triangle lies on one side of the other's plane, corners in the plane included."""
+def _apart(t: Any, o: Any, heights: Any) -> bool:
+    """Whether a triangle `o` lies on one side of the plane of `t`; `heights` of its corners above that plane."""
     x, y, z = t[4] * t[8] - t[5] * t[7], t[5] * t[6] - t[3] * t[8], t[3] * t[7] - t[4] * t[6]
     a = (o[0] - t[0]) * x + (o[1] - t[1]) * y + (o[2] - t[2]) * z
     b, c = a + o[3] * x + o[4] * y + o[5] * z, a + o[6] * x + o[7] * y + o[8] * z
+    heights[0], heights[1], heights[2] = a, b, c
     return (a > 0 and b > 0 and c > 0) or (a < 0 and b < 0 and c < 0)
 
 
 @njit(cache=True, nogil=True)
-def _cross(boxes: Any, children: Any, triangles: Any, places: Any, faces: Any, crossing: Any) -> None:
-    """Compare the tree with itself: pairs of subtrees whose boxes overlap."""
+def _leaves(
+    one: int, other: int, others: Any, triangles: Any, places: Any, faces: Any, crossing: Any, room: Any
+) -> None:
+    """Compare the triangles of two leaves, or of one with each other; `others` is the box of the other."""
+    first, second = -1 - one, -1 - other
+    above, below, box = room[0], room[1], room[2:]
+    for i in range(first >> 3, (first >> 3) + (first & 7)):
+        t = triangles[i]
+        if one != other and _beside(t, others):
+            continue
+        for k in range(3):
+            box[0, k] = min(min(t[k], t[k] + t[3 + k]), t[k] + t[6 + k])
+            box[1, k] = max(max(t[k], t[k] + t[3 + k]), t[k] + t[6 + k])
+        for j in range(i + 1 if one == other else second >> 3, (second >> 3) + (second & 7)):
+            o, shared, mine, theirs = triangles[j], 0, 0, 0
+            for k in range(3):
+                for n in range(3):
+                    if places[j, k] == places[i, n]:
+                        shared, mine, theirs = shared + 1, n, k
+            if shared > 1 or (crossing[faces[i]] and crossing[faces[j]]):  # of two, each edge has one of the other's
+                continue
+            if shared == 1:
+                crosses = _around(t, mine, o, theirs)
+            elif _beside(o, box) or _apart(t, o, above) or _apart(o, t, below):
+                continue
+            else:
+                crosses = _edge_through(o, above, t) or _edge_through(t, below, o)
+            if crosses:
+                crossing[faces[i]] = crossing[faces[j]] = True
+
+
+@njit(cache=True, nogil=True)
+def _around(t: Any, mine: int, o: Any, theirs: int) -> bool:
+    """Whether triangles with one common corner cross: then each has its other two corners on both sides of the other.
+
+    `mine` and `theirs` are the numbers of that corner.
+    """
+    return (
+        _astride(t, o, theirs)
+        and _astride(o, t, mine)
+        and (_through_by(t, o, (theirs + 1) % 3, (theirs + 2) % 3) or _through_by(o, t, (mine + 1) % 3, (mine + 2) % 3))
+    )
+
+
+@njit(cache=True, nogil=True)
+def _astride(t: Any, o: Any, corner: int) -> bool:
+    """Whether the other two corners of `o` lie on both sides of the plane of `t`, on which its one `corner` is."""
+    x, y, z = t[4] * t[8] - t[5] * t[7], t[5] * t[6] - t[3] * t[8], t[3] * t[7] - t[4] * t[6]
+    b, c = o[3] * x + o[4] * y + o[5] * z, o[6] * x + o[7] * y + o[8] * z
+    if corner == 1:
+        b, c = -b, c - b
+    elif corner == 2:
+        b, c = b - c, -c
+    return (b < 0 and c > 0) or (b > 0 and c < 0)
+
+
+@njit(cache=True, nogil=True)
+def _cross(
+    start: int, end: int, boxes: Any, children: Any, triangles: Any, places: Any, faces: Any, crossing: Any
+) -> None:
+    """Compare what is below some nodes: pairs of subtrees of their two children whose boxes overlap."""
     ones, others = np.empty(8 * STACK, np.int64), np.empty(8 * STACK, np.int64)  # twice a node, and 1 for its second
-    for node in range(len(children)):
+    room = np.empty((4, 3))
+    for node in range(start, min(end, len(children))):
         for child in range(2):
             if children[node, child] < 0:
-                _leaves(children[node, child], children[node, child], triangles, places, faces, crossing)
+                below = children[node, child]
+                _leaves(below, below, boxes[node, child], triangles, places, faces, crossing, room)
         ones[0], others[0], top = 2 * node, 2 * node + 1, 1
         while top > 0:
             top -= 1
@@ -118,7 +183,7 @@ def _cross(boxes: Any, children: Any, triangles: Any, places: Any, faces: Any, c
                 continue
             one, other = children[n, i], children[m, j]
             if one < 0 and other < 0:
-                _leaves(one, other, triangles, places, faces, crossing)
+                _leaves(one, other, boxes[m, j], triangles, places, faces, crossing, room)
             elif other < 0 or (one >= 0 and _size(boxes[n, i]) >= _size(boxes[m, j])):
                 others[top + 1] = others[top]
                 ones[top], ones[top + 1] = 2 * one, 2 * one + 1

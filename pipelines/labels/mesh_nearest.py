@@ -1,18 +1,19 @@
 """Closest points of a mesh, exact, by its tree."""
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
-from .mesh_tree import STACK, MeshTree
+from .mesh_tree import MeshTree
+from .mesh_wide import ROUNDED, STACK, UNSURE, WIDE, box_squares, triangle_squares
+from .space_curve import along_curve
+from .threads import in_threads
 
 CHUNK = 1 << 13  # points, neighbours in space, that one thread looks up one after the other
 FACE, EDGES, CORNERS = 0, 1, 4  # features: the face; its edges ab, bc, ca; its corners a, b, c
-MORTON_BITS = 21
-SLACK = 1 + 1e-12  # so that rounding hides no face that is as close
+COORDINATE = np.float32(2e-7)  # of a coordinate, more than float32 rounds off it
 NARROW = 1e-6  # squared ratio of height and length: below, dot products do not tell a triangle's regions apart
 
 
@@ -56,42 +57,10 @@ def nearest(tree: MeshTree, points: ArrayLike, threads: int = 1) -> Nearest:
 
     def one(start: int) -> None:
         part = order[start : start + CHUNK]
-        _nearest(given, part, tree.boxes, tree.children, tree.triangles, tree.order, *out)
+        _nearest(given, part, *tree.wide, tree.triangles, tree.order, WIDE, *out)
 
     in_threads(one, range(0, count, CHUNK), threads)
     return out
-
-
-def in_threads(work: Any, starts: Any, threads: int) -> None:
-    """Call `work` for each start, in so many threads; an error of one is raised."""
-    if threads <= 1:
-        for start in starts:
-            work(start)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        for _ in pool.map(work, starts):
-            pass
-
-
-def along_curve(points: NDArray[np.float64]) -> NDArray[np.int64]:
-    """(n,) order of (n, 3) points along a Z-order curve through the box around them."""
-    if not len(points):
-        return np.zeros(0, np.int64)
-    low = points.min(0)
-    extent = max(float((points.max(0) - low).max()), np.finfo(np.float64).tiny)
-    cells = ((points - low) * ((1 << MORTON_BITS) - 1) / extent).astype(np.uint64)
-    code = np.zeros(len(points), np.uint64)
-    for axis in range(3):
-        code |= _spread(cells[:, axis]) << np.uint64(axis)
-    return np.argsort(code, kind="stable")
-
-
-def _spread(cells: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Numbers of 21 bits, with two zeros between one bit and the next."""
-    masks = (32, 0x1F00000000FFFF), (16, 0x1F0000FF0000FF), (8, 0x100F00F00F00F00F), (4, 0x10C30C30C30C30C3)
-    for shift, mask in (*masks, (2, 0x1249249249249249)):
-        cells = (cells | cells << np.uint64(shift)) & np.uint64(mask)
-    return cells
 
 
 @njit(cache=True, nogil=True)
@@ -169,51 +138,56 @@ def _closest_of_narrow(t: Any, px: float, py: float, pz: float) -> Any:
     return best, best_v, best_w, best_feature
 
 
-@njit(cache=True, nogil=True)
-def _apart(box: Any, x: float, y: float, z: float) -> float:
-    """Squared distance to a box."""
-    dx = max(max(box[0, 0] - x, x - box[1, 0]), 0.0)
-    dy = max(max(box[0, 1] - y, y - box[1, 1]), 0.0)
-    dz = max(max(box[0, 2] - z, z - box[1, 2]), 0.0)
-    return dx * dx + dy * dy + dz * dz
-
-
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _nearest(
-    points: Any, order: Any, boxes: Any, children: Any, triangles: Any, faces: Any,
-    distances: Any, found: Any, barys: Any, features: Any,
+    points: Any, order: Any, boxes: Any, children: Any, corners: Any, frame: Any, spans: Any, triangles: Any,
+    faces: Any, wide: int, distances: Any, found: Any, barys: Any, features: Any,
 ) -> None:  # fmt: skip
-    stack, apart = np.empty(STACK, np.int32), np.empty(STACK)
+    stack, apart = np.empty(STACK * wide, np.int32), np.empty(STACK * wide, np.float32)
+    squares = np.empty(wide, np.float32)
     last = 0
     for at in order:
         x, y, z = points[at, 0], points[at, 1], points[at, 2]
+        nearly_x, nearly_y, nearly_z = np.float32(x), np.float32(y), np.float32(z)
+        lost = COORDINATE * (abs(nearly_x) + abs(nearly_y) + abs(nearly_z))
         best, best_v, best_w, best_feature = _closest(triangles[last], x, y, z)
-        best_at, best_face, limit = last, faces[last], best * SLACK
-        stack[0], apart[0], top = 0, 0.0, 1
+        best_face, root = faces[last], np.sqrt(best)
+        limit = (np.float32(root) * ROUNDED + lost) ** 2
+        stack[0], apart[0], top = 0, np.float32(0), 1
         while top > 0:
             top -= 1
             if apart[top] > limit:
                 continue
             node = stack[top]
-            if node < 0:
-                code = -1 - node
-                for i in range(code >> 3, (code >> 3) + (code & 7)):
-                    square, v, w, feature = _closest(triangles[i], x, y, z)
-                    if square < best or (square == best and faces[i] < best_face):
-                        best, best_v, best_w, best_feature = square, v, w, feature
-                        best_at, best_face, limit = i, faces[i], best * SLACK
+            if node >= 0:
+                box_squares(boxes[node], nearly_x, nearly_y, nearly_z, wide, squares)
+                floor = top
+                for k in range(wide):
+                    square = squares[k]
+                    if square <= limit:  # onto the stack, the closest on top
+                        to = top
+                        while to > floor and apart[to - 1] < square:
+                            stack[to], apart[to] = stack[to - 1], apart[to - 1]
+                            to -= 1
+                        stack[to], apart[to] = children[node, k], square
+                        top += 1
                 continue
-            left, right = _apart(boxes[node, 0], x, y, z), _apart(boxes[node, 1], x, y, z)
-            first, near, far = children[node, 0], left, right
-            second = children[node, 1]
-            if right < left:
-                first, second, near, far = second, first, right, left
-            if far <= limit:
-                stack[top], apart[top] = second, far
-                top += 1
-            if near <= limit:
-                stack[top], apart[top] = first, near
-                top += 1
-        last = best_at
-        distances[at], found[at], features[at] = np.sqrt(best), best_face, best_feature
+            leaf = -1 - node
+            scale = frame[leaf, 3]
+            lx, ly = np.float32((x - frame[leaf, 0]) * scale), np.float32((y - frame[leaf, 1]) * scale)
+            lz = np.float32((z - frame[leaf, 2]) * scale)
+            triangle_squares(corners[leaf], lx, ly, lz, wide, squares)
+            unsure = UNSURE * (abs(lx) + abs(ly) + abs(lz) + np.float32(3))
+            bound = (np.float32(root * scale) * ROUNDED + unsure) ** 2
+            for k in range(spans[leaf, 1]):
+                if squares[k] > bound:
+                    continue
+                i = spans[leaf, 0] + k
+                square, v, w, feature = _closest(triangles[i], x, y, z)
+                if square < best or (square == best and faces[i] < best_face):
+                    best, best_v, best_w, best_feature = square, v, w, feature
+                    last, best_face, root = i, faces[i], np.sqrt(square)
+                    limit = (np.float32(root) * ROUNDED + lost) ** 2
+                    bound = (np.float32(root * scale) * ROUNDED + unsure) ** 2
+        distances[at], found[at], features[at] = root, best_face, best_feature
         barys[at, 0], barys[at, 1], barys[at, 2] = max(1 - best_v - best_w, 0.0), best_v, best_w

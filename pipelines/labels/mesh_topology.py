@@ -10,6 +10,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+FEW = 32  # edges of a corner, beyond which they are sorted by merging
+
 
 @dataclass(frozen=True, eq=False)
 class Topology:
@@ -94,6 +96,21 @@ def _places(bits: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
+def _sort(keys: Any, values: Any, first: int, last: int) -> None:
+    """Sort a part of both by the keys, equal ones as they were."""
+    if last - first > FEW:
+        order = first + np.argsort(keys[first:last], kind="mergesort")
+        keys[first:last], values[first:last] = keys[order], values[order]
+        return
+    for at in range(first + 1, last):
+        key, value, to = keys[at], values[at], at
+        while to > first and keys[to - 1] > key:
+            keys[to], values[to] = keys[to - 1], values[to - 1]
+            to -= 1
+        keys[to], values[to] = key, value
+
+
+@njit(cache=True, nogil=True)
 def _link(corners: Any, places: int) -> Any:
     """The edges of each face, whether it runs along them upwards, and the face across, where there is just one.
 
@@ -129,22 +146,21 @@ def _link(corners: Any, places: int) -> Any:
                 along[face, i] = -1
             highs[filled[low]], owners[filled[low]] = max(begin, end), 3 * face + i
             filled[low] += 1
+    edge_of, runs, other_of, differs = edges.reshape(-1), along.reshape(-1), across.reshape(-1), opposed.reshape(-1)
     count = 0
     for place in range(places):
         first, last = starts[place], starts[place + 1]
-        order = first + np.argsort(highs[first:last], kind="mergesort") if last - first > 1 else np.arange(first, last)
-        at = 0
-        while at < len(order):
+        _sort(highs, owners, first, last)
+        at = first
+        while at < last:
             same = at
-            while same < len(order) and highs[order[same]] == highs[order[at]]:
-                owner = owners[order[same]]
-                edges[owner // 3, owner % 3] = count
+            while same < last and highs[same] == highs[at]:
+                edge_of[owners[same]] = count
                 same += 1
             if same - at == 2:
-                one, other = owners[order[at]], owners[order[at + 1]]
-                across[one // 3, one % 3], across[other // 3, other % 3] = other // 3, one // 3
-                differ = along[one // 3, one % 3] != along[other // 3, other % 3]
-                opposed[one // 3, one % 3] = opposed[other // 3, other % 3] = differ
+                one, other = owners[at], owners[at + 1]
+                other_of[one], other_of[other] = other // 3, one // 3
+                differs[one] = differs[other] = runs[one] != runs[other]
             at = same
             count += 1
     return edges, along, across, opposed, count

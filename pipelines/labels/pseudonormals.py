@@ -5,34 +5,109 @@ surface that does not cross itself, the sign of (point - closest point) . normal
 normal of an edge is the sum of its faces' normals, and that of a corner the sum weighted by the faces' angles there.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from .mesh_nearest import CHUNK, Nearest
 from .mesh_topology import Topology
+from .mesh_tree import MeshTree
+from .threads import in_threads
 
 
-def pseudonormals(vertices: NDArray[np.float64], faces: NDArray[np.int32], found: Topology) -> NDArray[np.float64]:
-    """Normals by feature: the face, its edges ab, bc, ca, its corners a, b, c.
+class FeatureNormals(NamedTuple):
+    """Normals, each once: of unit length for faces, of any length for others; zero where there is none.
+
+    Attributes:
+        faces: (F, 3) float64.
+        edges: (E, 3) float64, by the numbers of `Topology.edges`.
+        places: (P, 3) float64, by those of `Topology.corners`.
+    """
+
+    faces: NDArray[np.float64]
+    edges: NDArray[np.float64]
+    places: NDArray[np.float64]
+
+
+def feature_normals(vertices: NDArray[np.float64], faces: NDArray[np.int32], found: Topology) -> FeatureNormals:
+    """Normals of a mesh's features.
 
     Args:
         vertices: (V, 3) float64.
         faces: (F, 3) int32.
         found: the mesh's topology; faces that look the wrong way are turned.
-
-    Returns:
-        (F, 7, 3) float64, of unit length for faces, of any length for edges and corners; zero where there is none.
     """
     places = int(found.corners.max()) + 1
-    return _normals(vertices, faces, found.corners, found.edges, found.side, places, found.edge_count)
+    out = FeatureNormals(np.zeros((len(faces), 3)), np.zeros((found.edge_count, 3)), np.zeros((places, 3)))
+    _normals(vertices, faces, found.corners, found.edges, found.side, *out)
+    return out
+
+
+def pseudonormals(vertices: NDArray[np.float64], faces: NDArray[np.int32], found: Topology) -> NDArray[np.float64]:
+    """Normals by face: its own, those of its edges ab, bc, ca, and of its corners a, b, c; arguments as above.
+
+    Returns:
+        (F, 7, 3) float64.
+    """
+    normals = feature_normals(vertices, faces, found)
+    edges = np.where(found.edges[..., None] < 0, 0.0, normals.edges[found.edges])
+    return np.concatenate([normals.faces[:, None], edges, normals.places[found.corners]], 1)
+
+
+def behind(
+    tree: MeshTree, points: NDArray[np.float64], found: Nearest, topology: Topology, normals: FeatureNormals,
+    threads: int = 1,
+) -> NDArray[np.bool_]:  # fmt: skip
+    """Whether points lie behind the surface where it comes closest to them.
+
+    Args:
+        tree: of the mesh.
+        points: (n, 3) float64.
+        found: where it comes closest.
+        topology: the mesh's.
+        normals: the mesh's.
+        threads: that share the work.
+
+    Returns:
+        (n,) bool.
+    """
+    out = np.empty(len(points), bool)
+
+    def one(start: int) -> None:
+        part = slice(start, start + CHUNK)
+        some = points[part], found.face[part], found.bary[part], found.feature[part]
+        _behind(*some, tree.vertices, tree.faces, topology.edges, topology.corners, *normals, out[part])
+
+    in_threads(one, range(0, len(points), CHUNK), threads)
+    return out
 
 
 @njit(cache=True, nogil=True)
-def _normals(vertices: Any, faces: Any, corners: Any, edges: Any, side: Any, places: int, edge_count: int) -> Any:
-    out = np.zeros((len(faces), 7, 3))
-    of_edges, of_places = np.zeros((edge_count, 3)), np.zeros((places, 3))
+def _behind(
+    points: Any, found: Any, bary: Any, features: Any, vertices: Any, faces: Any, edges: Any, corners: Any,
+    of_faces: Any, of_edges: Any, of_places: Any, out: Any,
+) -> None:  # fmt: skip
+    for at in range(len(points)):
+        face, feature = found[at], features[at]
+        if feature == 0:
+            normal = of_faces[face]
+        elif feature < 4:
+            normal = of_edges[edges[face, feature - 1]]  # no point is closest to a face without edges first
+        else:
+            normal = of_places[corners[face, feature - 4]]
+        along = 0.0
+        for i in range(3):
+            closest = bary[at, 0] * vertices[faces[face, 0], i] + bary[at, 1] * vertices[faces[face, 1], i]
+            along += (points[at, i] - closest - bary[at, 2] * vertices[faces[face, 2], i]) * normal[i]
+        out[at] = along < 0
+
+
+@njit(cache=True, nogil=True)
+def _normals(
+    vertices: Any, faces: Any, corners: Any, edges: Any, side: Any, of_faces: Any, of_edges: Any, of_places: Any
+) -> None:
     angles = np.empty(3)
     for face in range(len(faces)):
         a, b, c = vertices[faces[face, 0]], vertices[faces[face, 1]], vertices[faces[face, 2]]
@@ -45,7 +120,7 @@ def _normals(vertices: Any, faces: Any, corners: Any, edges: Any, side: Any, pla
             continue
         scale = side[face] / length
         x, y, z = x * scale, y * scale, z * scale
-        out[face, 0, 0], out[face, 0, 1], out[face, 0, 2] = x, y, z
+        of_faces[face, 0], of_faces[face, 1], of_faces[face, 2] = x, y, z
         angles[0] = np.arctan2(length, -(ux * wx + uy * wy + uz * wz))
         angles[1] = np.arctan2(length, -(ux * vx + uy * vy + uz * vz))
         angles[2] = np.arctan2(length, -(vx * wx + vy * wy + vz * wz))
@@ -58,9 +133,3 @@ def _normals(vertices: Any, faces: Any, corners: Any, edges: Any, side: Any, pla
             of_places[place, 0] += angles[i] * x
             of_places[place, 1] += angles[i] * y
             of_places[place, 2] += angles[i] * z
-    for face in range(len(faces)):
-        for i in range(3):
-            if edges[face, i] >= 0:
-                out[face, 1 + i] = of_edges[edges[face, i]]
-            out[face, 4 + i] = of_places[corners[face, i]]
-    return out

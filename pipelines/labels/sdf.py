@@ -1,5 +1,6 @@
 """Signed distance of points to a mesh, with the closest face, where on it, and how sure the sign is."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -8,11 +9,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...datasets.errors import UsageError
 from .mesh_crossings import crossing_faces
-from .mesh_nearest import Nearest, nearest
+from .mesh_nearest import nearest
 from .mesh_to_sdf_backend import SAMPLES, ask
 from .mesh_topology import Topology, topology
-from .mesh_tree import MeshTree, mesh_tree
-from .pseudonormals import pseudonormals
+from .mesh_tree import MeshTree, checked_mesh, flat_faces, mesh_tree, tree_of
+from .pseudonormals import FeatureNormals, behind, feature_normals
 from .winding import Winding
 
 Method = Literal["pseudonormal", "winding"]
@@ -30,6 +31,7 @@ class MeshReport:
         crowded_edges: edges of more than two faces.
         turned_faces: faces that look the wrong way.
         crossing_faces: faces that cross others.
+        flat_faces: faces without area, which look nowhere.
         parts: connected parts.
         nested: whether a part lies inside another, or behind a hole, so that its faces are not the border of what is
             inside.
@@ -41,6 +43,7 @@ class MeshReport:
     crowded_edges: int
     turned_faces: int
     crossing_faces: int
+    flat_faces: int
     parts: int
     nested: bool
     method: Method
@@ -103,8 +106,8 @@ class Surface:
     """A mesh made ready for any number of questions: one tree, looked at once.
 
     On a closed mesh that does not cross itself signs are told by angle-weighted pseudonormals, which is exact. On all
-    others, holes, crossings, and parts in each other, a point is inside where the mesh winds round it by more than one
-    half.
+    others, with holes, crossings, faces without area, or parts in each other, a point is inside where the mesh winds
+    round it by more than one half.
 
     Args:
         vertices: (V, 3) positions, any unit.
@@ -117,22 +120,22 @@ class Surface:
     """
 
     def __init__(self, vertices: ArrayLike, faces: ArrayLike, method: Method | None = None, threads: int = 1) -> None:
-        self.tree: MeshTree = mesh_tree(vertices, faces)
-        self.topology: Topology = topology(self.tree.vertices, self.tree.faces)
         self._threads = threads
+        self.tree, self.topology = self._look(*checked_mesh(vertices, faces))
         found = self.topology
-        crossing = crossing_faces(self.tree, found.corners)
+        crossing = int(crossing_faces(self.tree, found.corners, threads).sum())
+        flat = flat_faces(self.tree)
         self._winding: Winding | None = None
-        clean = found.watertight and not found.crowded_edges and not crossing.any()
+        clean = found.watertight and not found.crowded_edges and not crossing and not flat
         nested = clean and found.component_count > 1 and self._nested()
         chosen: Method = method or ("pseudonormal" if clean and not nested else "winding")
         self.report = MeshReport(
-            len(self.tree.faces), found.open_edges, found.crowded_edges, found.turned, int(crossing.sum()),
+            len(self.tree.faces), found.open_edges, found.crowded_edges, found.turned, crossing, flat,
             found.component_count, bool(nested), chosen,
         )  # fmt: skip
-        self._normals = None
+        self._normals: FeatureNormals | None = None
         if chosen == "pseudonormal":
-            self._normals = pseudonormals(self.tree.vertices, self.tree.faces, found)
+            self._normals = feature_normals(self.tree.vertices, self.tree.faces, found)
 
     def signed_distance(self, points: ArrayLike) -> SignedDistance:
         """Signed distances of points.
@@ -146,24 +149,29 @@ class Surface:
         given = np.ascontiguousarray(points, np.float64).reshape(-1, 3)
         found = nearest(self.tree, given, self._threads)
         if self._normals is not None:
-            inside, doubt = self._behind(given, found), 0.0
+            inside = behind(self.tree, given, found, self.topology, self._normals, self._threads)
+            doubt = 0.0
         else:
-            numbers = self.winding_number(given)
+            numbers = self._numbers().at(given, self._threads, clear=found.distance)
             inside = numbers > 0.5
             doubt = float((np.abs(numbers - np.round(numbers)) > 0.25).mean()) if len(numbers) else 0.0
         return SignedDistance(np.where(inside, -found.distance, found.distance), found.face, found.bary, doubt)
 
     def winding_number(self, points: ArrayLike, skip: ArrayLike | None = None) -> NDArray[np.float64]:
         """Winding number round each of (n, 3) points; `skip` (n,) is a face that is left out."""
-        if self._winding is None:
-            self._winding = Winding(self.tree, self.topology.side)
-        return self._winding.at(points, self._threads, skip)
+        return self._numbers().at(points, self._threads, skip)
 
-    def _behind(self, points: NDArray[np.float64], found: Nearest) -> NDArray[np.bool_]:
-        assert self._normals is not None
-        corners = self.tree.vertices[self.tree.faces[found.face]]
-        away = points - np.einsum("nk,nki->ni", found.bary, corners)
-        return np.einsum("ni,ni->n", away, self._normals[found.face, found.feature]) < 0
+    def _numbers(self) -> Winding:
+        if self._winding is None:
+            self._winding = Winding(self.tree, self.topology)
+        return self._winding
+
+    def _look(self, vertices: NDArray[np.float64], faces: NDArray[np.int32]) -> tuple[MeshTree, Topology]:
+        """Tree and topology, which need nothing of each other."""
+        with ThreadPoolExecutor(1) as other:
+            found = other.submit(topology, vertices, faces) if self._threads > 1 else None
+            tree = tree_of(vertices, faces, self._threads)
+            return tree, found.result() if found else topology(vertices, faces)
 
     def _nested(self) -> bool:
         """Whether a part has no outside before its faces, or no inside behind: else on them the number is one half."""

@@ -11,10 +11,17 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
-from .mesh_nearest import CHUNK, along_curve, in_threads
+from .mesh_boundary import Boundary, reach
+from .mesh_nearest import CHUNK
+from .mesh_topology import Topology
 from .mesh_tree import STACK, MeshTree
+from .space_curve import along_curve
+from .threads import in_threads
 
 FAR, VERY_FAR = 2.0, 8.0  # times a part's radius: beyond, its moments stand for it
+CLOSED_FAR = 1.5  # enough to tell which whole number it is
+WHOLE = 0.1  # a winding number that is this close to a whole number may stand for those of points near by
+KNOWN = 16  # points whose numbers are remembered for that
 DOUBT = 0.2  # a winding number that is this close to 0.5 is computed again, with more of the mesh as it is
 MOMENTS = 13  # centre, radius, normal x area, and the symmetric part of (place - centre) x normal x area
 
@@ -24,41 +31,48 @@ class Winding:
 
     Args:
         tree: of the mesh.
-        side: (F,) +1, or -1 for faces that are turned round.
+        found: its topology; faces that look the wrong way are turned.
     """
 
-    def __init__(self, tree: MeshTree, side: NDArray[np.int8] | None = None) -> None:
+    def __init__(self, tree: MeshTree, found: Topology) -> None:
         self._tree = tree
-        sides = np.ones(len(tree.faces)) if side is None else side.astype(np.float64)
-        self._side = sides[tree.order]
+        self._boundary = Boundary(tree, found)
+        self._side = found.side.astype(np.float64)[tree.order]
         self._moments = np.zeros((len(tree.children), 2, MOMENTS))
         _gather(tree.boxes, tree.children, tree.triangles, self._side, self._moments)
 
-    def at(self, points: ArrayLike, threads: int = 1, skip: ArrayLike | None = None) -> NDArray[np.float64]:
-        """Winding number round each point: within some 0.03, and within some 0.002 where it is near one half.
+    def at(
+        self, points: ArrayLike, threads: int = 1, skip: ArrayLike | None = None, clear: ArrayLike | None = None
+    ) -> NDArray[np.float64]:
+        """Winding number round each point: within some 0.05, or 0.15 with `clear`; within some 0.002 near one half.
 
         Args:
             points: (n, 3) in the mesh's frame.
             threads: that share the work.
             skip: (n,) a face that is left out for each point, which lies on it; -1 for none.
+            clear: (n,) distances of the points to the mesh: within them one number may stand for another, so that
+                few are computed. They tell inside from outside as well as without it.
 
         Returns:
             (n,) float64.
         """
         given = np.ascontiguousarray(points, np.float64).reshape(-1, 3)
         left_out = np.full(len(given), -1, np.int64) if skip is None else np.ascontiguousarray(skip, np.int64)
-        out = np.empty(len(given))
-        self._add(given, left_out, out, along_curve(given), FAR, threads)
-        unsure = np.flatnonzero(np.abs(out - 0.5) < DOUBT)
-        self._add(given, left_out, out, unsure[along_curve(given[unsure])], VERY_FAR, threads)
+        out, order = np.empty(len(given)), along_curve(given)
+        room = np.zeros(0) if clear is None else np.ascontiguousarray(clear, np.float64)
+        far = CLOSED_FAR if len(room) and self._boundary.closed else FAR
+        self._add(given, left_out, room, out, order, far, threads)
+        unsure = order[np.abs(out[order] - 0.5) < DOUBT]
+        self._add(given, left_out, np.zeros(0), out, unsure, VERY_FAR, threads)
         return out
 
-    def _add(self, points: Any, skip: Any, out: Any, order: Any, far: float, threads: int) -> None:
+    def _add(self, points: Any, skip: Any, clear: Any, out: Any, order: Any, far: float, threads: int) -> None:
         tree = self._tree
         tables = (tree.children, tree.triangles, tree.order, self._side, self._moments)
 
         def one(start: int) -> None:
-            _winding(points, order[start : start + CHUNK], skip, *tables, far, out)
+            part = order[start : start + CHUNK]
+            _winding(points, part, skip, clear, *tables, *self._boundary.tables, far, out)
 
         in_threads(one, range(0, len(order), CHUNK), threads)
 
@@ -149,12 +163,25 @@ def _solid_angle(t: Any, x: float, y: float, z: float) -> float:
 
 @njit(cache=True, nogil=True)
 def _winding(
-    points: Any, order: Any, skip: Any, children: Any, triangles: Any, faces: Any,
-    side: Any, moments: Any, far: float, out: Any,
+    points: Any, order: Any, skip: Any, clear: Any, children: Any, triangles: Any, faces: Any, side: Any, moments: Any,
+    open_boxes: Any, open_children: Any, open_sums: Any, far: float, out: Any,
 ) -> None:  # fmt: skip
     stack = np.empty(STACK, np.int32)
+    known, number, oldest = np.zeros((KNOWN, 4)), np.zeros(KNOWN), 0  # places, how far they reach, their numbers
+    reuse, closed = len(clear) > 0, len(open_children) == 0
     for at in order:
-        x, y, z = points[at, 0], points[at, 1], points[at, 2]
+        x, y, z, room = points[at, 0], points[at, 1], points[at, 2], 0.0
+        if reuse:
+            same = -1 if closed else _same(known, x, y, z, 0.0)  # how far it reaches itself costs something to know
+            if same < 0:
+                room = reach(x, y, z, clear[at], open_boxes, open_children, open_sums, stack)
+                same = _same(known, x, y, z, room)
+            if same >= 0:
+                out[at] = number[same]
+                if closed:  # then nothing is lost from one to the next
+                    _remember(known, number, oldest, x, y, z, room, out[at])
+                    oldest = (oldest + 1) % KNOWN
+                continue
         total, stack[0], top = 0.0, 0, 1
         while top > 0:
             top -= 1
@@ -178,3 +205,22 @@ def _winding(
                         if faces[i] != skip[at]:
                             total += side[i] * _solid_angle(triangles[i], x, y, z)
         out[at] = total / (4 * np.pi)
+        if reuse and (closed or abs(out[at] - np.round(out[at])) < WHOLE):
+            _remember(known, number, oldest, x, y, z, room, out[at])
+            oldest = (oldest + 1) % KNOWN
+
+
+@njit(cache=True, nogil=True)
+def _remember(known: Any, number: Any, k: int, x: float, y: float, z: float, room: float, value: float) -> None:
+    known[k, 0], known[k, 1], known[k, 2], known[k, 3], number[k] = x, y, z, room, value
+
+
+@njit(cache=True, nogil=True)
+def _same(known: Any, x: float, y: float, z: float, room: float) -> int:
+    """A known point from which a straight way leads here within both points' reach; -1 for none."""
+    for k in range(len(known)):
+        dx, dy, dz = known[k, 0] - x, known[k, 1] - y, known[k, 2] - z
+        way = known[k, 3] + room
+        if known[k, 3] > 0 and dx * dx + dy * dy + dz * dz < way * way:
+            return k
+    return -1
