@@ -1,0 +1,1 @@
+"""Meshes, peers, references and bars of the benchmark of signed distances."""
