@@ -32,11 +32,11 @@ class Boundary:
     """
 
     def __init__(self, tree: MeshTree, found: Topology) -> None:
-        runs = _runs(found.corners, found.edges, found.side, found.edge_count)
-        face, corner, run = _open(found.edges, runs)
-        self.closed = not len(face)
+        self.closed = found.watertight
         self.tables = np.empty((0, 2, 2, 3), np.float32), np.empty((0, 2), np.int32), np.empty((0, 2, 4))
-        if len(face):
+        if not self.closed:
+            runs = _runs(found.corners, found.edges, found.side, found.edge_count)
+            face, corner, run = _open(found.edges, runs)
             begin, end = tree.faces[face, corner], tree.faces[face, (corner + 1) % 3]
             lines = mesh_tree(tree.vertices, np.stack([begin, end, end], 1))
             self.tables = lines.boxes, lines.children, _sums(lines.children, lines.triangles, run[lines.order])

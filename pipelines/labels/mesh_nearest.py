@@ -33,7 +33,7 @@ class Nearest(NamedTuple):
     feature: NDArray[np.uint8]
 
 
-def nearest(tree: MeshTree, points: ArrayLike, threads: int = 1) -> Nearest:
+def nearest(tree: MeshTree, points: ArrayLike, threads: int = 1, order: NDArray[np.int64] | None = None) -> Nearest:
     """Exact closest points of a mesh.
 
     Points are looked up along a space-filling curve, so that what one of them needs lies in the processor's cache for
@@ -44,6 +44,7 @@ def nearest(tree: MeshTree, points: ArrayLike, threads: int = 1) -> Nearest:
         tree: of the mesh.
         points: (n, 3) in the mesh's frame.
         threads: that share the work.
+        order: of the points (`along_curve`) where it is known.
 
     Raises:
         ValueError: points are not finite.
@@ -51,7 +52,7 @@ def nearest(tree: MeshTree, points: ArrayLike, threads: int = 1) -> Nearest:
     given = np.ascontiguousarray(points, np.float64).reshape(-1, 3)
     if not np.isfinite(given).all():
         raise ValueError("points are not finite")
-    order = along_curve(given)
+    order = along_curve(given) if order is None else order
     count = len(given)
     out = Nearest(np.empty(count), np.empty(count, np.int32), np.empty((count, 3)), np.empty(count, np.uint8))
 

@@ -14,6 +14,7 @@ from .mesh_to_sdf_backend import SAMPLES, ask
 from .mesh_topology import Topology, topology
 from .mesh_tree import MeshTree, checked_mesh, flat_faces, mesh_tree, tree_of
 from .pseudonormals import FeatureNormals, behind, feature_normals
+from .space_curve import along_curve
 from .winding import Winding
 
 Method = Literal["pseudonormal", "winding"]
@@ -135,7 +136,7 @@ class Surface:
         )  # fmt: skip
         self._normals: FeatureNormals | None = None
         if chosen == "pseudonormal":
-            self._normals = feature_normals(self.tree.vertices, self.tree.faces, found)
+            self._normals = feature_normals(self.tree.vertices, self.tree.faces, found, threads)
 
     def signed_distance(self, points: ArrayLike) -> SignedDistance:
         """Signed distances of points.
@@ -147,12 +148,15 @@ class Surface:
             ValueError: points are not finite.
         """
         given = np.ascontiguousarray(points, np.float64).reshape(-1, 3)
-        found = nearest(self.tree, given, self._threads)
+        if not np.isfinite(given).all():
+            raise ValueError("points are not finite")
+        order = along_curve(given)
+        found = nearest(self.tree, given, self._threads, order)
         if self._normals is not None:
             inside = behind(self.tree, given, found, self.topology, self._normals, self._threads)
             doubt = 0.0
         else:
-            numbers = self._numbers().at(given, self._threads, clear=found.distance)
+            numbers = self._numbers().at(given, self._threads, clear=found.distance, order=order)
             inside = numbers > 0.5
             doubt = float((np.abs(numbers - np.round(numbers)) > 0.25).mean()) if len(numbers) else 0.0
         return SignedDistance(np.where(inside, -found.distance, found.distance), found.face, found.bary, doubt)

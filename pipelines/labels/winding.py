@@ -42,8 +42,9 @@ class Winding:
         _gather(tree.boxes, tree.children, tree.triangles, self._side, self._moments)
 
     def at(
-        self, points: ArrayLike, threads: int = 1, skip: ArrayLike | None = None, clear: ArrayLike | None = None
-    ) -> NDArray[np.float64]:
+        self, points: ArrayLike, threads: int = 1, skip: ArrayLike | None = None, clear: ArrayLike | None = None,
+        order: NDArray[np.int64] | None = None,
+    ) -> NDArray[np.float64]:  # fmt: skip
         """Winding number round each point: within some 0.05, or 0.15 with `clear`; within some 0.002 near one half.
 
         Args:
@@ -52,13 +53,14 @@ class Winding:
             skip: (n,) a face that is left out for each point, which lies on it; -1 for none.
             clear: (n,) distances of the points to the mesh: within them one number may stand for another, so that
                 few are computed. They tell inside from outside as well as without it.
+            order: of the points (`along_curve`) where it is known.
 
         Returns:
             (n,) float64.
         """
         given = np.ascontiguousarray(points, np.float64).reshape(-1, 3)
         left_out = np.full(len(given), -1, np.int64) if skip is None else np.ascontiguousarray(skip, np.int64)
-        out, order = np.empty(len(given)), along_curve(given)
+        out, order = np.empty(len(given)), along_curve(given) if order is None else order
         room = np.zeros(0) if clear is None else np.ascontiguousarray(clear, np.float64)
         far = CLOSED_FAR if len(room) and self._boundary.closed else FAR
         self._add(given, left_out, room, out, order, far, threads)
