@@ -11,6 +11,7 @@ from ..datasets.flags import PixelFlag, has_flag
 from ..datasets.octree import leaf_centres, unpack
 from ..datasets.schema import Field
 from ..datasets.table import Record
+from .scan_pictures import DEPTH, scan_panels
 from .scene_pictures import MISSING, Picture, scene_panels
 
 CAPTION = 22
@@ -56,6 +57,17 @@ def _ids(values: NDArray) -> Picture:
     return np.where((values < 0)[..., None], MISSING, colours // 2 + 100).astype(np.uint8)
 
 
+def _share(values: NDArray) -> Picture:
+    """Grey: black for none, white for all."""
+    grey = values * np.uint8(255) if values.dtype == np.bool_ else values
+    return np.repeat(grey[..., None], 3, -1)
+
+
+def _parts(values: NDArray) -> Picture:
+    """A colour for each part of a body; 0 is none."""
+    return _ids(np.where(values == 0, -1, values.astype(np.int64)))
+
+
 def _flags(values: NDArray) -> Picture:
     """Boundary: near side yellow, far side blue; ignored grey; flipped normals red; invalid dark."""
     shown = np.full((*values.shape, 3), 235, np.uint8)
@@ -93,24 +105,26 @@ def octree_picture(record: Record) -> Picture | None:
 
 def painter(entry: Field) -> Callable[[NDArray], Picture] | None:
     """How to show an image-like field; None for other fields, and for one that takes several panels."""
-    if entry.shape[:2] != ("height", "width") or entry.name == "visibility":
+    if entry.shape[:2] != ("height", "width") or entry.name == "visibility" or entry.storage == DEPTH:
         return None
     if len(entry.shape) == 3:
         if entry.dtype == "uint8":
             return lambda values: values
         return _direction if entry.unit == "unit vector" else _light
-    if entry.name == "flags":
-        return _flags
+    known = {"flags": _flags, "alpha": _share, "mask": _share, "body_parts": _parts}
+    if entry.name in known:
+        return known[entry.name]
     return _scalar if np.dtype(entry.dtype).kind == "f" else _ids
 
 
 def panels(record: Record) -> Iterator[tuple[str, Picture]]:
-    """(name, picture) of each field that can be shown, then of what joins it with its scene, then of the octree."""
+    """(name, picture) of each field that can be shown, of what joins it with its scene or subject, and of octrees."""
     for name in record:
         paint = painter(record.schema.by_name[name])
         if paint is not None:
             yield name, paint(record[name])
     yield from scene_panels(record)
+    yield from scan_panels(record, spectrum, _direction)
     drawn = octree_picture(record)
     if drawn is not None:
         yield "octree leaves", drawn

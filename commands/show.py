@@ -42,7 +42,7 @@ def show(
         if not 1 <= value <= 10_000:
             raise UsageError(f"{option} {value}: between 1 and 10000")
     dataset = Dataset(data)
-    records = dataset.table(table or next(iter(dataset.catalog.tables)), split)
+    records = dataset.table(table or dataset.catalog.main_table, split)
     out.mkdir(parents=True, exist_ok=True)
     wanted = {name.strip() for name in fields.split(",") if name.strip()}
     for key in keys:
@@ -53,7 +53,7 @@ def show(
 
             write_page(record, path)
         else:
-            sheet([(key, _chosen(record, wanted))], columns, width).save(path)
+            sheet([(_title(record), _chosen(record, wanted))], columns, width).save(path)
         print(path)
     if not keys:
         path = out / "contact_sheet.png"
@@ -89,7 +89,20 @@ def contact_sheet(
     some = min(count, len(names))
     chosen = [names[(2 * i + 1) * len(names) // (2 * some)] for i in range(some)]
     first = [(key, _chosen(records[key], wanted)[0][1]) for key in chosen]
-    return sheet([(f"{title}: {len(chosen)} of {len(names)} records", first)], columns, width)
+    marks = sorted({mark for key in chosen if (mark := stand_in(records[key]))})
+    title = f"{title}: {len(chosen)} of {len(names)} records" + "".join(f"; {mark}" for mark in marks)
+    return sheet([(title, first)], columns, width)
+
+
+def stand_in(record: Record) -> str:
+    """What a record's body labels are made of, where that is a stand-in; else empty."""
+    body = str(record.columns.get("body_model") or "")
+    return f"body: {body}" if body.startswith("stand-in") else ""
+
+
+def _title(record: Record) -> str:
+    mark = stand_in(record)
+    return f"{record.key}; {mark}" if mark else record.key
 
 
 def _find(records: Table, key: str) -> Record:

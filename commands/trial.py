@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
     folder = out_folder(settings.out or Path("try") / recipe.name, recipe.name)
 
     def draw(sample: Dataset) -> None:
-        records = sample.table(next(iter(sample.catalog.tables)))
+        records = sample.table(sample.catalog.main_table)
         try:
             drawn = contact_sheet(records, recipe.name, settings.limit or RECORDS)
         except UsageError as error:

@@ -147,6 +147,17 @@ class Catalog:
         for name in self.assets:
             _inside(name)
 
+    @property
+    def main_table(self) -> str:
+        """The table that is meant where none is named: the first that no other table refers to."""
+        referred = {
+            reference.table
+            for name, schema in self.tables.items()
+            for reference in schema.references
+            if reference.table != name
+        }
+        return next((name for name in self.tables if name not in referred), next(iter(self.tables)))
+
     def schema(self, table: str) -> Schema:
         """Schema of a table with the labels that were added to it.
 

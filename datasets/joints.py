@@ -165,6 +165,12 @@ JOINT_SETS = {
             "pelvis", *_sided("hip"), "spine1", *_sided("knee"), "spine2", *_sided("ankle"), "spine3", *_sided("foot"),
             "neck", *_sided("collar"), "head", *_sided("shoulder", "elbow", "wrist", "hand"),
         ), root=0),
+        JointSet("smplx55", (
+            "pelvis", *_sided("hip"), "spine1", *_sided("knee"), "spine2", *_sided("ankle"), "spine3", *_sided("foot"),
+            "neck", *_sided("collar"), "head", *_sided("shoulder", "elbow", "wrist"), "jaw", *_sided("eye"),
+            *(f"{side}_{finger}{joint}" for side in ("left", "right")
+              for finger in ("index", "middle", "pinky", "ring", "thumb") for joint in (1, 2, 3)),
+        ), root=0),
         # MotionBERT's order: right leg first, left arm first (rows of SPIN's J_regressor_h36m.npy: left leg first)
         JointSet("h36m17", (
             "hip", *(f"right_{x}" for x in LEG), *(f"left_{x}" for x in LEG), "spine", "thorax", "neck", "head",

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from .assets import Assets
 from .catalog import Catalog
 from .errors import UsageError
 from .loading.arguments import check_folder, check_sample, check_split, check_transforms, whole_number
@@ -124,7 +125,7 @@ class Stream(Loader):
         self.table = _one_table(self.catalog, table)
         asked = ask(self.catalog, self.table, fields, check_sample(sample))
         windows = _windows(self.catalog, asked, window, stride, along)
-        bound = _bound(transforms, asked, self.catalog.joint_sets)
+        bound = _bound(transforms, asked, self.catalog.joint_sets, Assets(self.catalog, self._files))
         _reduce(self.catalog, asked, bound)
         _window_pictures(asked, bound)
         self.reader = TableReader(
@@ -282,7 +283,9 @@ def _windows(
     return Windows(dimension, window, stride)
 
 
-def _bound(transforms: Sequence[Transform], asked: Asked, joint_sets: Mapping[str, Any]) -> list[Transform]:
+def _bound(
+    transforms: Sequence[Transform], asked: Asked, joint_sets: Mapping[str, Any], assets: Assets
+) -> list[Transform]:
     """The transforms, those that want to know it told what the stream delivers; these are copies, for a list may be
     given to several streams."""
     fields = dict(_delivered(asked))
@@ -295,8 +298,12 @@ def _bound(transforms: Sequence[Transform], asked: Asked, joint_sets: Mapping[st
         if hasattr(transform, "bind"):
             if hasattr(transform, "joint_sets"):  # those that the data set defines are the truth about its joints
                 transform.joint_sets = joint_sets
+            if getattr(transform, "assets", assets) is None:  # the user gave none of his own
+                transform.assets = assets  # type: ignore[attr-defined]
             transform.bind(fields)
         fields |= {entry.name: entry for entry in getattr(transform, "writes", ())}
+        changes = getattr(transform, "changes", {})
+        fields = {name: entry for name, entry in (fields | changes).items() if entry is not None}
     return bound
 
 

@@ -68,6 +68,17 @@ class Record(Mapping[str, Any]):
         """Key and fields."""
         return f"Record({self.key!r}: {', '.join(self)})"
 
+    def referred(self, name: str) -> "Record":
+        """The record that a reference of this one names, such as `subject`.
+
+        Raises:
+            KeyError: there is no such reference (to one record), or no such record.
+        """
+        for reference in self.schema.references:
+            if reference.name == name and not reference.many:
+                return self._table.other(reference.table)[self.columns[name]]
+        raise KeyError(f"{name!r} is no reference of record {self.key} to one other record")
+
     def stored_bytes(self) -> dict[str, int]:
         """Bytes of each field as stored."""
         return {name: self._row[f"{name}.size"] for name in self}
@@ -98,6 +109,7 @@ class Table:
         for shard in self.shards:
             for unit in shard.units:
                 self._by_unit.setdefault(unit, []).append(shard)
+        self._catalog, self._others = catalog, dict[str, Table]()
         self._maps: OrderedDict[str, memoryview] = OrderedDict()
         self._checked: set[tuple[str, int]] = set()
         self._rows = lru_cache(maxsize=OPEN_SHARDS)(self._load_rows)
@@ -135,6 +147,12 @@ class Table:
             for batch in self._rows(shard).to_batches(max_chunksize=256):
                 for row in batch.to_pylist():
                     yield Record(self, shard, row)
+
+    def other(self, name: str) -> "Table":
+        """Another table of the data set, all of its splits."""
+        if name not in self._others:
+            self._others[name] = Table(self.root, self._catalog, name)
+        return self._others[name]
 
     def keys(self) -> Iterator[str]:
         """Keys in the order of the shards; reads one column of each index."""

@@ -22,6 +22,7 @@ from .store_lock import check_held, hold_store
 
 SHARD = re.compile(r"[a-z][a-z0-9_]*/[a-z][a-z0-9_]*-\d+(-\d+)?(\.[a-z0-9_]+)?\.(tar|parquet)")
 NOTE = re.compile(r"runs/notes/[a-z][a-z0-9_.-]*\.json")
+ASSET = re.compile(r"assets/[a-z0-9][A-Za-z0-9_.-]*")
 NOTES = "runs/notes"
 
 
@@ -121,7 +122,8 @@ class Mirror:
 
 
 def _belongs(name: str) -> bool:
-    return name in (CATALOG, REJECTS) or (NOTE if name.startswith("runs/") else SHARD).fullmatch(name) is not None
+    kinds = (NOTE,) if name.startswith("runs/") else (SHARD, ASSET)
+    return name in (CATALOG, REJECTS) or any(kind.fullmatch(name) for kind in kinds)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import fnmatch
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from .raw_store import StoreError
 from .rawfiles import file_state
 from .recipe import Plan, Recipe, Unit
 from .settings import RunSettings
+from .shared import Shared
 from .sidecar import known_sidecars, new_sidecar
 
 SMALL, LARGE = 128 << 20, 512 << 20
@@ -34,7 +35,8 @@ class Prepared:
     """A run before it starts: the plan, its catalog (state `building`), and one task for each group.
 
     `old` is the catalog that OUT had, with the state of its file just before it was read; `adding` names a label that
-    is added to the finished data set. Where OUT is on an object store, `out` is the folder of its `mirror`.
+    is added to the finished data set. Where OUT is on an object store, `out` is the folder of its `mirror`. `shared` is
+    what all records share.
     """
 
     recipe: Recipe
@@ -49,6 +51,7 @@ class Prepared:
     old_state: tuple[int, int] = (-1, 0)
     adding: str = ""
     mirror: Mirror | None = None
+    shared: Shared = field(default_factory=Shared)
 
     @property
     def records(self) -> int:
@@ -131,7 +134,8 @@ def prepare(recipe: Recipe, options: Any, raw: Raw, settings: RunSettings, run: 
     _check_names(plan)
     old_state = file_state(out / CATALOG)
     old = Catalog.read(out, scan=False) if old_state[0] >= 0 else None
-    catalog = _catalog(recipe, options, settings, plan, old)
+    catalog, shared = _catalog(recipe, options, settings, plan, old), recipe.shared(raw, options)
+    catalog = replace(catalog, assets=shared.hashes(), joint_sets=shared.joints())
     catalog = replace(catalog, sidecars=known_sidecars(recipe, options, out, old))
     if adding:
         catalog = replace(catalog, sidecars=catalog.sidecars | {adding: new_sidecar(recipe, options, adding)})
@@ -155,7 +159,7 @@ def prepare(recipe: Recipe, options: Any, raw: Raw, settings: RunSettings, run: 
         )
         for (split, group), units in sorted(members.items())
     )  # fmt: skip
-    return Prepared(recipe, options, settings, raw, out, plan, catalog, tasks, old, old_state, adding)
+    return Prepared(recipe, options, settings, raw, out, plan, catalog, tasks, old, old_state, adding, shared=shared)
 
 
 def _check_options(options: Any) -> None:

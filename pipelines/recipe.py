@@ -13,6 +13,7 @@ from ..datasets.plain import printable
 from ..datasets.schema import Column, Field, Reference, Schema
 from .raw import Raw
 from .rawfiles import RawFiles
+from .shared import Shared
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,7 @@ class Recipe:
         read: loads a unit: yields a sample or a reject for each planned record.
         record_bytes: expected bytes of a record, for the number of groups.
         demo: writes demo raw data into a folder; None where there is no demo.
+        shared: what all records share.
     """
 
     name: str
@@ -147,6 +149,7 @@ class Recipe:
     record_bytes: Callable[[Any], int]
     selecting: frozenset[str] = frozenset()
     demo: Callable[..., None] | None = None
+    shared: Callable[[Raw, Any], Shared] = lambda raw, options: Shared()
 
     def labels(self, table: str, options: Any) -> tuple[Label, ...]:
         """Labels of a table that the options leave on, in order.

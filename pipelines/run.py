@@ -139,6 +139,8 @@ def _run_locked(prepared: Prepared, run: str, journal: Journal, console: Console
     old = _catalog_now(prepared, scan=False)
     state = old.state if old else None
     whole = not tasks and old is not None and state == "complete" and (seen.finished() or _whole(out, old))
+    whole = whole and old is not None and old.assets == prepared.catalog.assets
+    _share(prepared, run)
     if not prepared.adding and (not whole or _unplanned(prepared)):
         _check_room(prepared, tasks)
         if state != "building" or settings.part is None:
@@ -162,6 +164,14 @@ def _run_locked(prepared: Prepared, run: str, journal: Journal, console: Console
     summary.status = int(too_many or empty or (settings.part is None and not summary.complete))
     summary.seconds = time.perf_counter() - start
     return summary
+
+
+def _share(prepared: Prepared, run: str) -> None:
+    """Write what all records share, where it is not as it should be."""
+    with lock_finish(prepared.out):
+        names = prepared.shared.write(prepared.out, run)
+    if prepared.mirror is not None and names:
+        prepared.mirror.push(run, names)
 
 
 def _check_room(prepared: Prepared, tasks: Sequence[GroupTask]) -> None:

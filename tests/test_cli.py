@@ -39,8 +39,8 @@ def status(arguments: str) -> int:
 
 SHARDS = "shards toy --raw raw --out out --workers 0"
 ERRORS = [
-    ("shards", 2, "tessera shards: name a recipe first (houses, hypersim"),
-    ("shards nope", 2, "tessera shards: no recipe 'nope' (recipes: houses, hypersim"),
+    ("shards", 2, "tessera shards: name a recipe first (cape, houses, hypersim"),
+    ("shards nope", 2, "tessera shards: no recipe 'nope' (recipes: cape, houses, hypersim"),
     ("shards toy --workers 0", 2, "tessera shards: recipe toy has no demo raw data; name the real ones with --raw"),
     ("shards toy --raw absent", 1, "tessera shards: absent: no such folder; --raw (RAW=) names the folder"),
     ("shards toy --raw empty --out out", 1, "tessera shards: the plan is empty"),

@@ -12,7 +12,7 @@ USAGE, EVICTING, PARTIAL = ".usage", ".evicting", ".partial"
 HIGH, LOW = 0.95, 0.85  # of the limit: from where on files go, and until where
 STALE = 3600.0  # seconds after which a half-written file has no writer any more, and an index no reader
 REST = 1.0  # seconds until the next search where the last one found nothing that could go
-OURS = re.compile(r"\d+-\d+|[A-Za-z0-9_.-]+\.(?:parquet|json)")  # chunks, indexes, catalogs
+OURS = re.compile(r"\d+-\d+|[A-Za-z0-9_.-]+\.(?:parquet|json|npz)")  # chunks, indexes, catalogs, assets
 CHUNK_NAME = re.compile(r"/\d+-\d+$")
 Stamped = tuple[int, int, str]  # nanoseconds of the last use, bytes, path
 

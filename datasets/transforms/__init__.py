@@ -61,8 +61,11 @@ class RandomTransform(Protocol):
 class NeedsFields(Protocol):
     """A transform that must know what the arrays are (frames, units, dimensions) before it sees any.
 
-    Where it has an attribute `joint_sets`, a Stream sets that to the data set's own before `bind`.
-    After `bind`, an attribute `fixed` may name fields that come out in one shape, whatever shapes they had.
+    Where it has an attribute `joint_sets`, a Stream sets that to the data set's own before `bind`; where it has an
+    attribute `assets` that is None, to `datasets.assets.Assets`, which loads arrays of files that all records share.
+    After `bind`, an attribute `fixed` may name fields that come out in one shape, whatever shapes they had, and an
+    attribute `changes` give the entries that fields of the record have from then on, None for those that are gone:
+    transforms that follow are bound to these.
     """
 
     def bind(self, fields: Mapping[str, Field]) -> None:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from ..errors import SchemaError, UsageError
 from ..schema import Field
 
+BODIES = "bodies"  # dimension of what is known of several bodies: the fit, and its noise variants
 PICTURES = ("jpg", "png", "rgb")  # codecs that hold nothing else
 Record = Mapping[str, NDArray[Any]]
 Fields = Mapping[str, Field]

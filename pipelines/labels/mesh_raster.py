@@ -14,6 +14,7 @@ from ..native import import_open3d
 from .mesh_tree import MeshTree
 from .scan_camera import ScanCamera
 
+VERSION = 1  # raised whenever a place in a picture changes
 Floats = NDArray[np.float64]
 
 
@@ -54,14 +55,20 @@ class MeshRays:
             self._tensor(tree.vertices.astype(np.float32)), self._tensor(tree.faces.astype(np.uint32))
         )
 
+    def front(self, camera: ScanCamera) -> Seen:
+        """What is met first, along the rays through a camera's pixels."""
+        near = self._near(camera)
+        found = self.meet(*camera.rays_through(near))
+        met = found[0] >= 0
+        return self._seen(camera, near[met], tuple(each[met] for each in found))
+
     def front_and_back(self, camera: ScanCamera) -> tuple[Seen, Seen]:
         """What is met first and last, along the rays through a camera's pixels."""
-        origins, away = (np.reshape(each, (-1, 3)) for each in camera.rays())
         near = self._near(camera)
-        front = self.meet(origins[near], away[near])
+        origins, away = camera.rays_through(near)
+        front = self.meet(origins, away)
         met = np.flatnonzero(front[0] >= 0)
-        far = 2 * camera.distance
-        back = self.meet(origins[near][met] + far * away[near][met], -away[near][met])
+        back = self.meet(origins[met] + 2 * camera.distance * away[met], -away[met])
         lost = back[0] < 0  # a ray along an edge may meet it from one side only
         back[0][lost], back[1][lost] = front[0][met][lost], front[1][met][lost]
         return self._seen(camera, near[met], tuple(each[met] for each in front)), self._seen(camera, near[met], back)

@@ -45,13 +45,21 @@ class ScanCamera:
 
     def rays(self) -> tuple[Floats, Floats]:
         """Origins and unit directions (size, size, 3) of the rays through pixel centres, world frame."""
-        x, y = np.meshgrid(np.arange(self.size) + 0.5, np.arange(self.size) + 0.5)
-        place = np.stack([x, y, np.ones_like(x)], -1) @ np.linalg.inv(self.intrinsics).T
+        shape = self.size, self.size, 3
+        origins, away = self.rays_through(np.arange(self.size * self.size))
+        return origins.reshape(shape), away.reshape(shape)
+
+    def rays_through(self, pixels: NDArray[np.int64]) -> tuple[Floats, Floats]:
+        """Origins and unit directions (n, 3) of the rays through the centres of pixels (n,), numbered row by row."""
+        y, x = np.divmod(pixels, self.size)
         turn, centre = self.world_from_camera[:3, :3], self.world_from_camera[:3, 3]
+        per_pixel = np.linalg.inv(self.intrinsics)[:2]
+        right, down = turn[:, :2] @ per_pixel[:, 0], turn[:, :2] @ per_pixel[:, 1]
+        places = np.multiply.outer(x + 0.5, right) + np.multiply.outer(y + 0.5, down) + turn[:, :2] @ per_pixel[:, 2]
         if self.kind == "perspective":
-            away = place / np.linalg.norm(place, axis=-1, keepdims=True)
-            return np.broadcast_to(centre, place.shape), away @ turn.T
-        return (place * [1, 1, 0]) @ turn.T + centre, np.broadcast_to(turn[:, 2], place.shape)
+            away = places + turn[:, 2]
+            return np.tile(centre, (len(x), 1)), away / np.sqrt((away * away).sum(1, keepdims=True))
+        return places + centre, np.tile(turn[:, 2], (len(x), 1))
 
     def project(self, points: Floats) -> tuple[Floats, Floats]:
         """Pixels (n, 2) and depths (n,) of world points (n, 3), metres along the camera's z."""
@@ -73,7 +81,7 @@ def scan_camera(yaw: float, height: float, size: int, pitch: float = 0.0, kind: 
         pitch: degrees that the camera is raised by.
         kind: orthographic or perspective.
     """
-    turn = _about(0, pitch) @ _about(1, yaw)
+    turn = about(np.eye(3)[0], pitch) @ about(np.eye(3)[1], yaw)
     scale = REFERENCE_UNITS / HALF_UNITS / height  # of the cube, per metre
     focal = scale * size / 2
     distance = DISTANCE
@@ -89,10 +97,10 @@ def scan_camera(yaw: float, height: float, size: int, pitch: float = 0.0, kind: 
     return ScanCamera(kind, size, intrinsics, np.asarray(np.linalg.inv(camera_from_world), np.float64), calib)
 
 
-def _about(axis: int, degrees: float) -> Floats:
-    """Rotation about an axis, right-handed."""
+def about(axis: Floats, degrees: float) -> Floats:
+    """(3, 3) rotation about a unit vector, right-handed."""
     angle = np.radians(degrees)
-    turn, (i, j) = np.eye(3), ((axis + 1) % 3, (axis + 2) % 3)
-    turn[i, i] = turn[j, j] = np.cos(angle)
-    turn[i, j], turn[j, i] = -np.sin(angle), np.sin(angle)
+    x, y, z = axis
+    across = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    turn: Floats = np.eye(3) + np.sin(angle) * across + (1 - np.cos(angle)) * across @ across  # Rodrigues
     return turn

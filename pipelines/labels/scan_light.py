@@ -5,6 +5,8 @@ for each colour, in real spherical harmonics up to the second order, and their p
 vertex sends out, shadows of the person on itself included.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -79,17 +81,15 @@ def random_light(rng: np.random.Generator) -> Floats:
     for lamp in lamps:
         towards = lamp / np.linalg.norm(lamp)
         colour = rng.uniform(0.1, 0.4) * rng.uniform(0.85, 1.15, 3)
-        light += (
-            np.pi * harmonics(towards[None])[0][:, None] * np.array([1.0] + [2 / 3] * 3 + [0.25] * 5)[:, None] * colour
-        )
+        light += np.pi * harmonics(towards[None])[0][:, None] * SOFT[:, None] * colour
     return light
 
 
-def shaded(albedo: NDArray[np.uint8], sent: NDArray[np.floating], light: Floats) -> NDArray[np.uint8]:
+def shaded(albedo: NDArray[Any], sent: NDArray[np.floating], light: Floats) -> NDArray[np.uint8]:
     """Pixels as a camera sees them: colour times the light that is sent out, with gamma, as PIFu renders.
 
     Args:
-        albedo: (n, 3) colours of the texture.
+        albedo: (n, 3) colours of the texture, 0 to 255.
         sent: (n, 9) transfer at the pixels.
         light: (9, 3).
     """

@@ -8,6 +8,7 @@ from functools import partial
 from ....datasets.errors import RawDataError
 from ...raw import Raw
 from ...recipe import Plan, Unit
+from .fit import Gender
 from .splits import hashed_split, listed_splits, read_list
 from .unit import ScanUnit, first_file, folders, is_file, planned, rejected
 
@@ -20,7 +21,7 @@ TRAIN, TEST, FIRST_RELEASE = 500, 5, 526  # ICON: the first 500 train, the next 
 EXPECTED = "a THuman2 folder holds scans/0000/0000.obj and fits/0000/smplx_param.pkl, or smplx/0000.pkl"
 
 
-def plan_thuman2(raw: Raw, need_fit: bool = True) -> Plan:
+def plan_thuman2(raw: Raw, need_fit: bool = True, gender: Gender | None = None) -> Plan:
     """One unit a scan, in order of ids; no mesh and no fit is opened.
 
     A scan without a fit and a fit without a scan are rejects. Where there is an `all.txt`, what it does not list is
@@ -30,6 +31,7 @@ def plan_thuman2(raw: Raw, need_fit: bool = True) -> Plan:
     Args:
         raw: RAW.
         need_fit: whether a scan without a fit is a reject.
+        gender: of THuman2.1's later fits, which do not say it.
 
     Raises:
         RawDataError: RAW holds no such folder, or a list is damaged.
@@ -52,7 +54,7 @@ def plan_thuman2(raw: Raw, need_fit: bool = True) -> Plan:
             notes["scans that no list of a split names are left out"] += 1
         else:
             split, fit = splits.get(name, "train"), fits.get(name)
-            make = partial(_unit, raw, folder, name, split, fit, need_fit)
+            make = partial(_unit, raw, folder, name, split, fit, need_fit, gender)
             units.append(planned(name, split, (raw / folder / name).path, make))
     counts = Counter(unit.split for unit in units if unit.payload)
     told = ", ".join(f"{counts[split]} {split}" for split in ("train", "val", "test"))
@@ -89,14 +91,14 @@ def _fits(raw: Raw, base: str, folder: str, scans: Sequence[str]) -> dict[str, s
     return found
 
 
-def _unit(raw: Raw, folder: str, name: str, split: str, fit: str | None, need_fit: bool) -> Unit:
+def _unit(raw: Raw, folder: str, name: str, split: str, fit: str | None, need_fit: bool, gender: Gender | None) -> Unit:
     scan = (raw / folder / name / f"{name}.obj").path
     if not (raw / scan).is_file():
         error = "a folder without its scan" if fit is None else f"a fit without a scan: {scan} is missing"
         return rejected(name, split, fit or scan, error)
     if fit is None and need_fit:
         return rejected(name, split, scan, "a scan without a fit: fits/ID/smplx_param.pkl or smplx/ID.pkl is missing")
-    return ScanUnit(NAME, scan, fit=fit, fit_kind="thuman2" if fit else None).unit(name, split)
+    return ScanUnit(NAME, scan, fit=fit, fit_kind="thuman2" if fit else None, gender=gender).unit(name, split)
 
 
 def _splits(raw: Raw, base: str, names: Sequence[str]) -> tuple[Mapping[str, str], str]:

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tessera.datasets.errors import SchemaError, UsageError
 from tessera.datasets.transforms import load_transform
 
@@ -124,3 +126,43 @@ def test_options_that_make_no_sense_are_refused():
                           ("icon_calib", {"units_per_metre": 0})):  # fmt: skip
         with pytest.raises(UsageError, match=name):
             load_transform(name, **options)
+
+
+def similarity(seed):
+    """From a scan's raw units, which are no metres, to a world that lies elsewhere."""
+    rng = np.random.default_rng(seed)
+    turn, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+    scan = np.eye(4)
+    scan[:3, :3], scan[:3, 3] = turn * np.sign(np.linalg.det(turn)) * rng.uniform(0.1, 10), rng.normal(size=3)
+    return scan
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32))
+def test_trap_icon_s_calib_is_for_the_published_units_times_100_not_for_metres(seed):
+    scan, raw = similarity(seed), np.random.default_rng(seed).normal(size=(50, 3))
+    record = {"calib": record_calib(), "subject.world_from_scan": scan}
+    found = load_transform("icon_calib", scan="subject.world_from_scan")(record)["icon_calib"]
+    world = raw @ scan[:3, :3].T + scan[:3, 3]
+    wanted = world @ record["calib"][:3, :3].T + record["calib"][:3, 3]
+    np.testing.assert_allclose(icon_projection(raw, found), wanted, rtol=1e-5, atol=1e-5)
+    for ndc_y, sign in (("down", 1), ("up", -1)):  # the other options go with it
+        transform = load_transform("icon_calib", units_per_metre=1, ndc_y=ndc_y, scan="subject.world_from_scan")
+        thousand = transform(record)["icon_calib"]
+        np.testing.assert_allclose(icon_projection(raw / 100, thousand), wanted * [1, sign, 1], rtol=1e-5, atol=1e-5)
+
+
+def test_a_scan_published_in_the_record_s_frame_changes_nothing():
+    record = {"calib": record_calib(), "scan": np.eye(4)}
+    found = [load_transform("icon_calib", scan=scan)(record)["icon_calib"] for scan in (None, "scan")]
+    np.testing.assert_array_equal(*found)
+    assert load_transform("icon_calib").reads == ("calib",)
+
+
+def test_a_missing_matrix_of_the_scan_is_named():
+    transform = load_transform("icon_calib", scan="subject.world_from_scan")
+    assert transform.reads == ("calib", "subject.world_from_scan")
+    with pytest.raises(SchemaError, match=r"lacks subject.world_from_scan"):
+        transform({"calib": np.eye(4)})
+    with pytest.raises(SchemaError, match=r"`subject.world_from_scan` is \(3, 3\), not a matrix"):
+        transform({"calib": np.eye(4), "subject.world_from_scan": np.eye(3)})

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from tessera.datasets.errors import FormatError
-from tessera.pipelines.labels.body_points import body_points
+from tessera.pipelines.labels.body_points import body_points, body_surface
 from tessera.pipelines.labels.scan_pool import HALF, KINDS, STORAGE, STRATA, scan_pool, surface_samples
 from tessera.pipelines.labels.sdf import Surface
 
@@ -92,7 +92,7 @@ def test_a_scan_of_another_scale_is_refused(scale, half):
 
 def test_bodies_are_asked_one_by_one(pool):
     one, other = torus(), (torus()[0] * 1.1 + [0.05, 0, 0], torus()[1])
-    found = body_points([one[0], other[0]], one[1], pool.points)
+    found = body_points([body_surface(*one), body_surface(*other)], pool.points)
     for number, mesh in enumerate((one, other)):
         alone = Surface(*mesh).signed_distance(pool.points.astype(np.float64))
         np.testing.assert_array_equal(found.face[:, number], alone.face)
@@ -103,4 +103,4 @@ def test_bodies_are_asked_one_by_one(pool):
 def test_a_body_of_too_many_faces_is_refused():
     faces = np.zeros((1 << 16 | 1, 3), np.int32)
     with pytest.raises(FormatError, match="65537 faces"):
-        body_points([np.zeros((3, 3))], faces, np.zeros((1, 3)))
+        body_surface(np.zeros((3, 3)), faces)
