@@ -76,17 +76,28 @@ class Octahedral:
 
     def unpack(self, array: NDArray, dtype: np.dtype) -> NDArray:
         """Unit vectors (..., 3) of codes (..., 2)."""
-        plane = array.astype(np.float32) * np.float32(2 / self._top) - 1
-        u, v = plane[..., 0], plane[..., 1]
+        both = np.ascontiguousarray(array).view(np.dtype(f"<u{2 * array.itemsize}"))[..., 0]
+        bits = 8 * array.itemsize
+        first = both & ((1 << bits) - 1)
+        there = np.flatnonzero(first <= self._top)
+        vector = np.zeros((*both.shape, 3), dtype)
+        if 2 * len(there) > both.size:
+            self._turn(first, both >> bits, vector, ...)
+            vector[first > self._top] = 0
+        elif len(there):  # a picture's background costs next to nothing
+            self._turn(first.reshape(-1)[there], both.reshape(-1)[there] >> bits, vector.reshape(-1, 3), there)
+        return vector
+
+    def _turn(self, first: NDArray, second: NDArray, out: NDArray, places: Any) -> None:
+        """Write the unit vectors of codes (...,) and (...,) into some places of `out`, its last axis x, y, z."""
+        step = np.float32(2 / self._top)
+        u, v = first.astype(np.float32) * step - 1, second.astype(np.float32) * step - 1
         z = 1 - np.abs(u) - np.abs(v)
         fold = np.maximum(-z, 0)
         u, v = u - np.copysign(fold, u), v - np.copysign(fold, v)
         scale = np.asarray(1 / np.sqrt(u * u + v * v + z * z))
-        vector = np.empty((*scale.shape, 3), dtype)
         for axis, value in enumerate((u, v, z)):
-            np.multiply(value, scale, out=vector[..., axis], casting="same_kind")
-        vector[array[..., 0] > self._top] = 0
-        return vector
+            out[places, axis] = value * scale
 
     def to_json(self) -> dict[str, Any]:
         """Entry of the schema."""

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ..storage import Storage
 
-CHUNK = 1 << 16  # codes that are decoded at once
+CHUNK = 1 << 17  # codes that are decoded at once
 
 
 def unpack(

@@ -1,0 +1,1 @@
+"""A training item, on the fly and from shards."""
