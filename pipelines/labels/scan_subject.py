@@ -71,7 +71,8 @@ def scan_surface(subject: Subject, options: Any) -> Made:
     """Places all over the scan to evaluate against."""
     rng = subject.rng("scan_surface")
     places, face, bary = scan_pool.surface_samples(subject.scan.surface, SURFACE_SAMPLES, rng)
-    return {"scan_surface": places.astype(np.float32), "scan_surface_normal": subject.scan.normals_at(face, bary)}
+    return {"scan_surface": places.astype(np.float32), "scan_surface_normal": subject.scan.normals_at(face, bary),
+            "scan_surface_rgb": np.rint(subject.paint.at(face, bary)).astype(np.uint8)}  # fmt: skip
 
 
 def grid(subject: Subject, options: Any) -> Made:
@@ -146,10 +147,11 @@ SUBJECT_LABELS = (
         Field("body_sdf", "float16", ("points", "bodies"), "npy", "metre", "world", "signed distance to each body, "
               "negative inside", optional=True),
     )),
-    Label("scan_surface", body_visible.VERSION + GEOMETRY, scan_surface, (
+    Label("scan_surface", body_visible.VERSION + texture.VERSION + GEOMETRY, scan_surface, (
         Field("scan_surface", "float32", ("surface", 3), "npy", "metre", "world", "drawn evenly from the scan's area",
               PLACE),
         Field("scan_surface_normal", "float32", ("surface", 3), "npy", "unit vector", "world", "there", UNIT),
+        Field("scan_surface_rgb", "uint8", ("surface", 3), "npy", "sRGB", meaning="there"),
     )),
     Label("grid", 1 + GEOMETRY, grid, (
         Field("grid", "float16", CUBE3, "blosc", "metre", "world", "signed distance to the scan at the centres of a "
