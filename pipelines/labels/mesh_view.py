@@ -37,7 +37,7 @@ class MeshView:
     def normals_at(self, face: NDArray[np.int32], bary: NDArray[np.floating]) -> NDArray[np.float32]:
         """(n, 3) unit normals, between those of the vertices, at places on faces (n,); zero where they cancel out."""
         mixed = np.einsum("nk,nki->ni", bary, self.normals[self.faces[face]])
-        length = np.linalg.norm(mixed, axis=1, keepdims=True)
+        length = np.sqrt(np.einsum("ni,ni->n", mixed, mixed))[:, None]
         return np.divide(mixed, length, out=np.zeros_like(mixed), where=length > 0).astype(np.float32)
 
     def normal_map(self, seen: Seen, camera: ScanCamera) -> NDArray[np.float32]:

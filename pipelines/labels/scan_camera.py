@@ -58,16 +58,21 @@ class ScanCamera:
         places = np.multiply.outer(x + 0.5, right) + np.multiply.outer(y + 0.5, down) + turn[:, :2] @ per_pixel[:, 2]
         if self.kind == "perspective":
             away = places + turn[:, 2]
-            return np.tile(centre, (len(x), 1)), away / np.sqrt((away * away).sum(1, keepdims=True))
+            return np.tile(centre, (len(x), 1)), away / np.sqrt(np.einsum("ni,ni->n", away, away))[:, None]
         return places + centre, np.tile(turn[:, 2], (len(x), 1))
 
     def project(self, points: Floats) -> tuple[Floats, Floats]:
         """Pixels (n, 2) and depths (n,) of world points (n, 3), metres along the camera's z."""
-        local = (points - self.world_from_camera[:3, 3]) @ self.world_from_camera[:3, :3]
-        depth = local[:, 2]
-        plane = np.concatenate([local[:, :2] / depth[:, None] if self.kind == "perspective" else local[:, :2],
-                                np.ones((len(local), 1))], 1)  # fmt: skip
-        return (plane @ self.intrinsics.T)[:, :2], depth
+        turn, depth, flat = self.world_from_camera[:3, :3], self.depths(points), self.intrinsics[:2]
+        there = -turn.T @ self.world_from_camera[:3, 3]
+        plane = points @ (flat[:, :2] @ turn.T[:2]).T + flat[:, :2] @ there[:2]
+        return (plane / depth[:, None] if self.kind == "perspective" else plane) + flat[:, 2], depth
+
+    def depths(self, points: Floats) -> Floats:
+        """(n,) metres along the camera's z of world points (n, 3)."""
+        forward = self.world_from_camera[:3, 2]
+        found: Floats = points @ forward - forward @ self.world_from_camera[:3, 3]
+        return found
 
 
 def scan_camera(yaw: float, height: float, size: int, pitch: float = 0.0, kind: Kind = "orthographic") -> ScanCamera:

@@ -64,6 +64,6 @@ def samples(scan: MeshView, paint: Paint, texels: float, transfer: NDArray[np.fl
 
 def _mean(fine: NDArray[np.float32]) -> NDArray[np.float32]:
     """Means of the samples of each pixel."""
-    size = fine.shape[0] // SIDE
-    out: NDArray[np.float32] = fine.reshape(size, SIDE, size, SIDE, *fine.shape[2:]).mean((1, 3))
+    parts = [fine[row::SIDE, column::SIDE] for row in range(SIDE) for column in range(SIDE)]
+    out: NDArray[np.float32] = sum(parts[1:], parts[0]) / np.float32(len(parts))
     return out

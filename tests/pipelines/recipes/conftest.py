@@ -12,6 +12,8 @@ from tessera.pipelines.discover import load_recipe
 from tessera.pipelines.run import run_recipe
 from tessera.pipelines.settings import RunSettings
 
+from . import scan_runs
+
 Once = Callable[[str, Callable[[Path], object]], Path]
 FULL, HALF = "192x256", "96x128"
 JOINT = "neighbours,points,probes,octree_seen,scene"  # labels that need the whole scene
@@ -39,6 +41,34 @@ def dataset(request: pytest.FixtureRequest, demo: Path, once: Once) -> Dataset:
     """Everything on, at the raw size and at half of it."""
     size = request.param
     return Dataset(once(f"shards-{size}", lambda out: build(demo, out, size=size, with_="intrinsic,semantic")))
+
+
+@pytest.fixture(scope="session")
+def thuman2_demo(once: Once) -> Path:
+    return scan_runs.thuman2_demo(once)
+
+
+@pytest.fixture(scope="session")
+def thuman2(thuman2_demo: Path, once: Once) -> Dataset:
+    """Two subjects from four sides, with all that can be asked for."""
+
+    def make(out: Path) -> None:
+        every = "sides,grid,voxels,orientation,relit"
+        options = {"views": 4, "size": 128, "variants": 2, "with_": every, "only": "000[01]"}
+        assert scan_runs.run("thuman2", thuman2_demo, out, **options).complete
+
+    return Dataset(once("thuman2_all", make))
+
+
+@pytest.fixture(scope="session")
+def thuman2_perspective(thuman2_demo: Path, once: Once) -> Dataset:
+    """One of these subjects again, before perspective cameras at two heights, and nothing beyond the defaults."""
+
+    def make(out: Path) -> None:
+        options = {"views": 3, "size": 96, "variants": 2, "camera": "perspective", "pitch": "0,30", "only": "0000"}
+        assert scan_runs.run("thuman2", thuman2_demo, out, **options).complete
+
+    return Dataset(once("thuman2_perspective", make))
 
 
 def raw_array(raw: Path, record: Record, modality: str) -> np.ndarray:

@@ -130,8 +130,9 @@ class Triangles:
         self.scene.add_triangles(
             o3d.core.Tensor(self.vertices.astype(np.float32)), o3d.core.Tensor(self.faces.astype(np.uint32))
         )
-        mesh = trimesh.Trimesh(self.vertices, self.faces, process=False, validate=False)
-        self.normals = np.asarray(mesh.vertex_normals)
+        _, first, whole = np.unique(self.vertices, axis=0, return_index=True, return_inverse=True)  # at one place alike
+        mesh = trimesh.Trimesh(self.vertices[first], whole[self.faces], process=False, validate=False)
+        self.normals = np.asarray(mesh.vertex_normals)[whole]
 
     def cast(self, origins: Floats, away: Floats) -> tuple[NDArray[np.bool_], NDArray[np.int64], Floats, Floats]:
         """Whether rays (n, 3) meet it, the face, the barycentric coordinates, and the distance along the ray."""

@@ -1,5 +1,6 @@
 """Subjects of THuman2.0 against their raw files: frames, pools, bodies, samples, as other tools have them."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ def some(subject: Record) -> np.ndarray:
     """Numbers of points of all strata, as many of each."""
     rng = np.random.default_rng(0)
     ends = subject["points_strata"]
-    return np.concatenate([rng.integers(a, b, SOME // 12) for a, b in zip(ends[:-1], ends[1:], strict=True)])
+    return np.concatenate([rng.integers(a, b, SOME // 12) for a, b in pairwise(ends)])
 
 
 def rounding(distance: np.ndarray) -> np.ndarray:
@@ -83,13 +84,13 @@ def test_signs_are_those_of_ray_parity_and_of_the_winding_number(
     points, sdf = subject["points"][some].astype(np.float64), subject["sdf"][some].astype(np.float64)
     sure = np.abs(sdf) > 1e-5
     np.testing.assert_array_equal((sdf < 0)[sure], scan.parity(points)[sure])
-    few = np.flatnonzero(sure)[::25]
+    few = np.flatnonzero(sure)[::50]
     np.testing.assert_array_equal(sdf[few] < 0, np.abs(scan.winding(points[few])) > 0.5)
 
 
 def test_occupancy_agrees_with_the_strata(subject: Record) -> None:
     ends, inside = subject["points_strata"], subject["sdf"] < 0
-    for number, (a, b) in enumerate(zip(ends[:-1], ends[1:], strict=True)):
+    for number, (a, b) in enumerate(pairwise(ends)):
         assert inside[a:b].all() if number % 2 == 0 else not inside[a:b].any()
 
 
@@ -133,7 +134,7 @@ def test_normals_and_colours_are_those_of_the_closest_place(
     points = subject["points"][near].astype(np.float64)
     _, face, bary = scan.closest(points)
     off = oracle.degrees_between(subject["surface_normal"][near], scan.normals_at(face, bary))
-    assert np.quantile(off, 0.99) < 0.1 and np.median(off) < 0.02
+    assert np.quantile(off, 0.99) < 0.03 and np.median(off) < 0.01
     wanted = oracle.looked_up(oracle.raw_scan(thuman2_demo, subject.key), face, bary)
     away = np.abs(subject["surface_rgb"][near] - wanted).max(1)
     assert np.quantile(away, 0.99) < 1.5 and np.median(away) <= 0.51
@@ -143,16 +144,16 @@ def test_bodies_are_posed_by_what_is_stored_of_them(subject: Record, thuman2_dem
     scale, move = float(subject["body_scale"]), subject["body_translation"]
     for number, row in enumerate(subject["body_params"]):
         vertices, joints = oracle.posed(thuman2_demo, row)
-        np.testing.assert_allclose(subject["body_vertices"][number], vertices * scale + move, atol=3e-7)
-        np.testing.assert_allclose(subject["joints"][number], joints * scale + move, atol=3e-7)
+        np.testing.assert_allclose(subject["body_vertices"][number], vertices * scale + move, atol=1.2e-7)
+        np.testing.assert_allclose(subject["joints"][number], joints * scale + move, atol=1.2e-7)
 
 
 def test_the_first_body_is_the_raw_fit(subject: Record, thuman2_demo: Path) -> None:
     """As published: 12 numbers a hand about the mean hand, scale, then translation, then to metres."""
     fit, middle = oracle.raw_scan(thuman2_demo, subject.key).fit, oracle.vmed(thuman2_demo, subject.key)
     vertices, joints = oracle.fitted(thuman2_demo, subject.key)
-    np.testing.assert_allclose(subject["body_vertices"][0], (vertices - middle) / float(fit["scale"]), atol=3e-7)
-    np.testing.assert_allclose(subject["joints"][0], (joints - middle) / float(fit["scale"]), atol=3e-7)
+    np.testing.assert_allclose(subject["body_vertices"][0], (vertices - middle) / float(fit["scale"]), atol=1.2e-7)
+    np.testing.assert_allclose(subject["joints"][0], (joints - middle) / float(fit["scale"]), atol=1.2e-7)
     rows = dict(zip(oracle.ROW, np.split(subject["body_params"][0], np.cumsum(list(oracle.ROW.values()))[:-1]),
                     strict=True))  # fmt: skip
     for name in ("betas", "expression", "global_orient", "body_pose", "jaw_pose"):
@@ -167,7 +168,7 @@ def test_the_references_scale_makes_the_scan_180_tall(subject: Record, thuman2_d
     wanted = (100 * oracle.fitted(thuman2_demo, subject.key)[0] - 100 * middle) * float(subject["scan_scale"])
     model = oracle.posed(thuman2_demo, subject["body_params"][0])[0]
     found = model * float(subject["body_scale_180"]) + subject["body_translation_180"]
-    np.testing.assert_allclose(found, wanted, atol=1e-4)  # of 180
+    np.testing.assert_allclose(found, wanted, atol=1e-9)  # of 180
     ratio = 180 / float(subject["height"])
     assert float(subject["body_scale_180"]) == pytest.approx(float(subject["body_scale"]) * ratio, rel=1e-9)
     np.testing.assert_allclose(subject["body_translation_180"], subject["body_translation"] * ratio, atol=1e-7)
@@ -208,7 +209,7 @@ def test_points_know_each_body(subject: Record, bodies: list[Triangles], some: n
     longest = np.linalg.norm(corners - np.roll(corners, 1, 1), axis=2).max(1)
     known = np.linalg.norm(points - place, axis=1)
     assert (known > distance - 2e-6).all() and (known - distance <= longest * 2 / 255 + 2e-6).all()
-    few = np.flatnonzero(np.abs(sdf) > 1e-4)[::20]
+    few = np.flatnonzero(np.abs(sdf) > 1e-4)[::40]
     winding = body.winding(points[few])
     clear = np.abs(winding - 0.5) > 1e-3
     assert clear.mean() > 0.98
@@ -218,7 +219,7 @@ def test_points_know_each_body(subject: Record, bodies: list[Triangles], some: n
 def test_normals_of_bodies_are_trimesh_s(subject: Record, bodies: list[Triangles]) -> None:
     for number, body in enumerate(bodies):
         off = oracle.degrees_between(subject["body_normals"][number], body.normals)
-        assert np.quantile(off, 0.999) < 0.05 and np.median(off) < 0.02
+        assert off.max() < 0.05
 
 
 def test_samples_of_the_surface_lie_on_it_with_its_normals(subject: Record, scan: Triangles) -> None:
