@@ -48,7 +48,8 @@ def tables(subjects: str = "000[01]", views: int = 6, rounds: int = 8) -> dict[s
         out = Path(folder) / "shards"
         settings = RunSettings(out=out, workers=0, only=subjects, quiet=True)
         start = time.perf_counter()
-        summary = run_recipe(recipe, recipe.options(views=views), raw, settings)
+        options: Any = recipe.options
+        summary = run_recipe(recipe, options(views=views), raw, settings)
         made = (time.perf_counter() - start) / summary.records
         return compare(raw, out, Path(folder) / "reference", rounds, made)
 

@@ -61,6 +61,8 @@ def _print_catalog(catalog: Catalog, console: Console) -> None:
             records, size = sum(s.records for s in shards), sum(s.bytes for s in shards)
             table.add_row(split, name, str(records), str(sum(1 for s in shards if s.tar)), f"{size / 1e6:.1f}")
     console.print(table)
+    for name in catalog.assets:
+        console.print(f"shared by all records: {name}", highlight=False)
     for label, sidecar in catalog.sidecars.items():
         added = sum(shard.bytes for shard in sidecar.shards)
         where = f"added to {', '.join(sidecar.tables)}, {len(sidecar.shards)} shards, {added / 1e6:.1f} MB"

@@ -11,7 +11,7 @@ from ..datasets.flags import PixelFlag, has_flag
 from ..datasets.octree import leaf_centres, unpack
 from ..datasets.schema import Field
 from ..datasets.table import Record
-from .scan_pictures import DEPTH, scan_panels
+from .scan_pictures import is_depth, scan_panels
 from .scene_pictures import MISSING, Picture, scene_panels
 
 CAPTION = 22
@@ -105,7 +105,7 @@ def octree_picture(record: Record) -> Picture | None:
 
 def painter(entry: Field) -> Callable[[NDArray], Picture] | None:
     """How to show an image-like field; None for other fields, and for one that takes several panels."""
-    if entry.shape[:2] != ("height", "width") or entry.name == "visibility" or entry.storage == DEPTH:
+    if entry.shape[:2] != ("height", "width") or entry.name == "visibility" or is_depth(entry):
         return None
     if len(entry.shape) == 3:
         if entry.dtype == "uint8":

@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..datasets.errors import FormatError
+from ..datasets.schema import Field
 from ..datasets.storage import Linear
 from ..datasets.table import Record
 
 Picture = NDArray[np.uint8]
 Painter = Callable[[NDArray, float, float], Picture]
-DEPTH = Linear(-2, 2)  # how depths of scans are stored: such fields need a mask to be shown
 SLAB, REACH = 0.015, 0.12  # metres: points nearer than that to the middle plane are shown; where colours end
 SEEN, UNSEEN = (60, 220, 90), (150, 30, 30)
 FRONT = 512  # pixels of a side, for a subject, which has no camera of its own
@@ -22,7 +22,7 @@ def scan_panels(
 ) -> Iterator[tuple[str, Picture]]:
     """(name, picture) of each of these labels that a view, or a subject, has."""
     for name in record:
-        if record.schema.by_name[name].storage == DEPTH and name != "points" and "depth" in name:
+        if is_depth(record.schema.by_name[name]):
             yield name, _depth(record, name, spectrum)
         if name.startswith("noisy_normal"):
             yield from ((f"{name} {number}", direction(each)) for number, each in enumerate(record[name], 1))
@@ -34,11 +34,15 @@ def scan_panels(
         yield from _subject(record, spectrum)
 
 
+def is_depth(entry: Field) -> bool:
+    """Whether a field is a depth of a scan or body, which is 0 where there is nothing."""
+    return isinstance(entry.storage, Linear) and entry.shape == ("height", "width")
+
+
 def _depth(record: Record, name: str, spectrum: Painter) -> Picture:
-    """Depth from near (blue) to far (red), where the normal of the same place says that something is there."""
+    """Depth from near (blue) to far (red)."""
     values = record[name].astype(np.float64)
-    normal = name.replace("depth", "normal")
-    there = (record[normal] != 0).any(-1) if normal in record else np.ones(values.shape, bool)
+    there = values != 0
     low, high = (np.percentile(values[there], (1, 99))) if there.any() else (0.0, 1.0)
     return spectrum(np.where(there, values, np.nan), float(low), float(high))
 

@@ -51,7 +51,7 @@ def show(
         if html:
             from .page import write_page
 
-            write_page(record, path)
+            write_page(record, path, _title(record))
         else:
             sheet([(_title(record), _chosen(record, wanted))], columns, width).save(path)
         print(path)

@@ -15,7 +15,7 @@ from .loading.arguments import whole_number
 NEAR, UNIFORM = 16, 1
 
 
-def icon_balance(count: int = 8000) -> dict[str, int]:
+def icon_balance(count: int = 8000) -> dict[str | int, int]:
     """ICON's points, by stratum: `Stream(..., sample={"subject.points": icon_balance()})`.
 
     Args:
@@ -28,14 +28,14 @@ def icon_balance(count: int = 8000) -> dict[str, int]:
         UsageError: `count` is no number of points.
     """
     count = whole_number("count", count, 1)
-    drawn: dict[str, int] = {}
+    drawn: dict[str | int, int] = {}
     for side, half in (("inside", count // 2), ("outside", count - count // 2)):
         near = round(half * NEAR / (NEAR + UNIFORM))
         drawn |= {f"near_5cm_{side}": near, f"uniform_{side}": half - near}
     return {stratum: number for stratum, number in drawn.items() if number}
 
 
-def pifu_balance(count: int = 5000) -> dict[str, int]:
+def pifu_balance(count: int = 5000) -> dict[str | int, int]:
     """PIFu's points, by stratum: ICON's rule, which is PIFu's, and PIFu's number.
 
     Args, returns and raises: as `icon_balance`.

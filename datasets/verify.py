@@ -153,7 +153,7 @@ def member_names(path: Path) -> Iterator[str]:
 
 
 def _asset(root: Path, name: str, sha256: str) -> str:
-    if not (root / name).exists():
+    if not (root / name).is_file():
         return "missing"
     return "" if file_sha256(root / name) == sha256 else "sha256 differs from dataset.json"
 

@@ -221,7 +221,8 @@ def _after_crash(flight: _Flight, error: Exception, retries: int) -> _Flight:
     elif words.exists() and words.stat().st_size > 0:
         words.rename(words.with_name(f"{task.name}-{standing.unit}.crash.txt"))
     if hung or strikes > retries:
-        reject = Reject(standing.unit, "", standing.unit, standing.stage, text)
-        opened = {**task.opened, standing.unit: read_opened(task.status_path)}
+        read = read_opened(task.status_path)
+        reject = Reject(standing.unit, "", read[-1] if read else standing.unit, standing.stage, text)
+        opened = {**task.opened, standing.unit: read}
         task = replace(task, skip={**task.skip, standing.unit: reject}, opened=opened)
     return replace(flight, task=task)

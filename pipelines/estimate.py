@@ -4,6 +4,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ SAMPLE_JOINT_UNITS = 2  # where labels look across a unit's records, one of few 
 
 @dataclass
 class Estimate:
-    """Figures of a run that was not made; bytes by table and field."""
+    """Figures of a run that was not made; bytes by table and field, tables that have one record a unit."""
 
     records: dict[str, int]
     groups: dict[str, int]
@@ -40,6 +41,8 @@ class Estimate:
     seconds: float
     stages: Stages = field(default_factory=Stages)
     sampled: int = 0
+    units: int = 0
+    of_units: frozenset[str] = frozenset()
 
 
 def sample_units(plan: Plan, records: int = SAMPLE_RECORDS, joint: bool = False) -> Iterator[Unit]:
@@ -90,31 +93,51 @@ def estimate(
         dataset = Dataset(part.out or folder)
         look(dataset)
         fields, sampled = {}, summary.built_records - sum(len(unit.summaries) for unit in sample.units)
-        scales = _scales(dataset, prepared.plan, sample)
+        by_records, by_units = _scale(prepared.plan, sample)
+        of_units = frozenset(name for name in dataset.catalog.tables if _is_of_units(dataset, name, sample))
+        scales = {name: by_units if name in of_units else by_records for name in dataset.catalog.tables}
         total = sum(shard.bytes * scales[shard.table] for shard in dataset.catalog.shards)
+        once = _once_a_unit(recipe, options, summary.stages, of_units)
+        seconds = once * by_units + (seconds - once) * by_records
         for table in dataset.catalog.tables:
             sums: Counter[str] = Counter()
             for record in dataset.table(table):
                 sums.update(record.stored_bytes())
             fields[table] = sums
-    scale = prepared.records / sum(len(unit.records) for unit in sample.units)
     planned: Counter[str] = Counter()
     for unit in prepared.plan.units:
         planned[unit.split] += len(unit.records)
     return prepared, Estimate(
         records=dict(planned), groups=dict(Counter(task.split for task in prepared.tasks)),
         bytes={table: {name: size * scales[table] for name, size in sums.items()} for table, sums in fields.items()},
-        total_bytes=total, seconds=seconds * scale, stages=summary.stages, sampled=sampled,
+        total_bytes=total, seconds=seconds, stages=summary.stages, sampled=sampled,
+        units=sum(bool(unit.records) for unit in prepared.plan.units),
+        of_units=of_units,
     )  # fmt: skip
 
 
-def _scales(dataset: Dataset, plan: Plan, sample: Plan) -> dict[str, float]:
-    """How many times the sample each table of the whole plan is; a table about units goes with their number."""
+def _scale(plan: Plan, sample: Plan) -> tuple[float, float]:
+    """How many times the sample the whole plan is: in records, and in units."""
     by_records = sum(len(u.records) for u in plan.units) / sum(len(u.records) for u in sample.units)
-    by_units = sum(bool(u.records) for u in plan.units) / len(sample.units)
+    return by_records, sum(bool(u.records) for u in plan.units) / len(sample.units)
+
+
+def _is_of_units(dataset: Dataset, table: str, sample: Plan) -> bool:
+    """Whether a table is about units, and so goes with their number."""
     summaries = {key for unit in sample.units for key in unit.summaries}
-    tables = dataset.catalog.tables
-    return {name: by_units if summaries.intersection(dataset.table(name).keys()) else by_records for name in tables}
+    return bool(summaries.intersection(dataset.table(table).keys()))
+
+
+def _once_a_unit(recipe: Recipe, options: Any, stages: Stages, tables: AbstractSet[str]) -> float:
+    """Seconds of the sample that a unit costs however many records it has.
+
+    Labels of tables about units; and reading, unless labels look across records, where a unit is read record by record.
+    """
+    if not tables:
+        return 0.0
+    labels = {label.name for table in tables for label in recipe.labels(table, options)}
+    names = labels if recipe.is_joint(options) else labels | {"read"}
+    return sum(spent for name, spent in stages.items() if name in names)
 
 
 def _with_plan(recipe: Recipe, plan: Plan) -> Recipe:
@@ -143,8 +166,9 @@ def print_plan(
     console.print(table)
     sizes = Table("table", "field", "MB", "KB a record", title="bytes by field")
     for name, fields in figures.bytes.items():
+        count = figures.units if name in figures.of_units else total
         for entry, size in sorted(fields.items(), key=lambda item: -item[1]):
-            sizes.add_row(name, entry, f"{size / 1e6:.1f}", f"{size / total / 1e3:.1f}")
+            sizes.add_row(name, entry, f"{size / 1e6:.1f}", f"{size / count / 1e3:.1f}")
     console.print(sizes)
     console.print(
         f"total: {total} records, {figures.total_bytes / 1e6:.1f} MB "

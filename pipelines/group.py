@@ -219,7 +219,7 @@ class GroupBuilder:
                     continue
                 if isinstance(error, StoreError):  # every unit would be rejected for it
                     raise StopRun(f"{error}; the same command again goes on from here") from error
-                return self.failed(unit, self.reject(unit, "", error), files.notes)
+                return self.failed(unit, self.reject(unit, "", error, files), files.notes)
         self.notes[unit.name] = UnitNote(task.specs[unit.name], dict(files.notes), False)
         return fingerprint(task.specs[unit.name], files.digest())
 
@@ -285,7 +285,7 @@ class GroupBuilder:
                 self.left_out(sample)
                 late |= self.result.records > count
                 lost.add(sample.key)
-            elif not self.sample(unit, sample):
+            elif not self.sample(unit, sample, files):
                 late = True
                 lost.add(sample.key)
         gone = [key for key in missing if key in unit.records or self.result.records > count]
@@ -293,7 +293,7 @@ class GroupBuilder:
             raise TesseraError(f"the reader gave nothing for {len(gone)} planned records, first {gone[0]}")
         return lost, late
 
-    def sample(self, unit: Unit, sample: Sample) -> bool:
+    def sample(self, unit: Unit, sample: Sample, files: RawFiles) -> bool:
         """Label, encode and write one record; a failure rejects this record alone, and is answered with False."""
         writer = self.writers[sample.table]
         names = set(self.schemas[sample.table].by_name)
@@ -312,7 +312,7 @@ class GroupBuilder:
         except Exception as error:
             if sample.key in unit.summaries:  # the unit's records refer to it
                 raise
-            self.left_out(self.reject(unit, sample.key, error))
+            self.left_out(self.reject(unit, sample.key, error, files))
             return False
         self.result.records += 1
         return True
@@ -329,12 +329,12 @@ class GroupBuilder:
         again = "the same command again goes on from here"
         return StopRun(f"--out {self.task.out}: {type(error).__name__}: {error}; {again}")
 
-    def reject(self, unit: Unit, key: str, error: BaseException) -> Reject:
-        """The reject that an error makes of a unit or record; its traceback goes to the log."""
+    def reject(self, unit: Unit, key: str, error: BaseException, files: RawFiles) -> Reject:
+        """The reject of a unit or record, with the file that was read last; the traceback goes to the log."""
         if len(self.result.tracebacks) < MOST_TRACEBACKS:
             self.result.tracebacks.append({"unit": unit.name, "key": key, "traceback": traceback.format_exc()})
         message = normalise(error, self.task.raw, self.task.out)
-        return Reject(unit.name, key, unit.name, self.status.standing.stage, message)
+        return Reject(unit.name, key, files.last or unit.name, self.status.standing.stage, message)
 
     def check_lock(self) -> None:
         """A worker that outlived its driver must not commit into a later run."""

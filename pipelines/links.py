@@ -15,7 +15,7 @@ def refuse_links(out: Path, splits: Iterable[str]) -> None:
         UsageError: with the link.
     """
     runs = out / "runs"
-    for path in (*(out / split for split in splits), runs, runs / "notes", *sorted(runs.glob("lock*"))):
+    for path in (*(out / split for split in splits), out / "assets", runs, runs / "notes", *sorted(runs.glob("lock*"))):
         if path.is_symlink():
             raise UsageError(
                 f"{path}: a symbolic link, and a run writes nowhere but in --out; put the folder itself there, or "

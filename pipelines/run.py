@@ -169,8 +169,10 @@ def _run_locked(prepared: Prepared, run: str, journal: Journal, console: Console
 def _share(prepared: Prepared, run: str) -> None:
     """Write what all records share, where it is not as it should be."""
     with lock_finish(prepared.out):
+        stale = prepared.shared.stale(prepared.out)
         names = prepared.shared.write(prepared.out, run)
-    if prepared.mirror is not None and names:
+    if prepared.mirror is not None:
+        prepared.mirror.delete(run, [path for path in stale if not path.name.startswith(".")])
         prepared.mirror.push(run, names)
 
 

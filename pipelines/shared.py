@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..datasets.commit import sweep, write_file
+from ..datasets.commit import write_file
 from ..datasets.joints import JointSet
 
 FOLDER = "assets"
@@ -31,11 +31,19 @@ class Shared:
         """Entry `joint_sets` of `dataset.json`."""
         return {entry.name: entry.to_json() for entry in self.joint_sets}
 
+    def stale(self, out: Path) -> list[Path]:
+        """Files in the folder of assets that are none of these."""
+        there = sorted((out / FOLDER).iterdir()) if (out / FOLDER).is_dir() else []
+        return [path for path in there if path.name not in self.assets and path.is_file()]
+
     def write(self, out: Path, run: str) -> list[str]:
-        """Write what is not there as it should be; returns the paths of all, relative to `out`."""
+        """Write what is not there as it should be, delete what is none of these; returns the paths of all in `out`."""
+        for path in self.stale(out):
+            path.unlink()
         if self.assets:
             (out / FOLDER).mkdir(parents=True, exist_ok=True)
-            sweep(out / FOLDER)
+        elif (out / FOLDER).is_dir() and not any((out / FOLDER).iterdir()):
+            (out / FOLDER).rmdir()
         for name, data in self.assets.items():
             path = out / FOLDER / name
             if not path.is_file() or path.read_bytes() != data:

@@ -86,7 +86,7 @@ class SidecarBuilder(GroupBuilder):
             writer.expect({*unit.records, *unit.summaries})
         return super().once(unit, files)
 
-    def sample(self, unit: Unit, sample: Sample) -> bool:
+    def sample(self, unit: Unit, sample: Sample, files: RawFiles) -> bool:
         """Label one record; those of other tables are of no concern here."""
         writer = self.writers.get(sample.table)
         if writer is None or not writer.wants(sample.key):
@@ -94,7 +94,7 @@ class SidecarBuilder(GroupBuilder):
         base = self.without[sample.table]
         known = {x.name for x in base.columns} | {x.name for x in base.references}
         scalars: dict[str, Any] = {name: value for name, value in sample.scalars.items() if name not in known}
-        return super().sample(unit, replace(sample, scalars=scalars))
+        return super().sample(unit, replace(sample, scalars=scalars), files)
 
     def left_out(self, reject: Reject) -> None:
         """Note a unit or record that cannot have the label, and leave it without."""

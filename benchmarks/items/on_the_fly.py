@@ -62,7 +62,7 @@ class OnTheFly:
         calib = np.loadtxt(self.rendered / "calib" / f"{key}.txt")[:4]
         with self._step("mesh load"):
             path = self.raw / "scans" / subject / f"{subject}.obj"
-            mesh = trimesh.load(path, process=False, maintain_order=True, skip_materials=True)
+            mesh: Any = trimesh.load(path, process=False, maintain_order=True, skip_materials=True)
         fit = safe_loads((self.raw / "fits" / subject / "smplx_param.pkl").read_bytes(), subject)
         to_world = np.load(self.rendered / f"{subject}.npy")
         mesh.vertices = np.asarray(mesh.vertices) * to_world[0, 0] + to_world[:3, 3]

@@ -82,9 +82,9 @@ class MeshRays:
     def _near(self, camera: ScanCamera) -> NDArray[np.int64]:
         """Numbers of the pixels within the rectangle that the mesh is in."""
         pixels, _ = camera.project(self._tree.vertices)
-        columns = np.ascontiguousarray(pixels.T)  # a minimum over rows of two is slow
-        low = np.clip(np.floor(columns.min(1)).astype(int), 0, camera.size)
-        high = np.clip(np.ceil(columns.max(1)).astype(int), 0, camera.size)
+        places = np.ascontiguousarray(pixels.T)  # a minimum over rows of two is slow
+        low = np.clip(np.floor(places.min(1)).astype(int), 0, camera.size)
+        high = np.clip(np.ceil(places.max(1)).astype(int), 0, camera.size)
         rows, columns = np.arange(low[1], high[1]), np.arange(low[0], high[0])
         return (rows[:, None] * camera.size + columns).reshape(-1)
 

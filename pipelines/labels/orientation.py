@@ -35,10 +35,10 @@ def orientation_map(
     spectrum = fft.rfft2(padded)
     best, total, second = np.full(grey.shape, -1.0), np.zeros(grey.shape), np.zeros((2, *grey.shape))
     where = np.zeros(grey.shape, np.int64)
-    for number, kernel in enumerate(_bank(shape)):
-        answer = np.abs(fft.irfft2(spectrum * kernel, shape))[
-            REACH : REACH + grey.shape[0], REACH : REACH + grey.shape[1]
-        ]
+    rows, columns = (slice(REACH, REACH + side) for side in grey.shape)
+    for number, pair in enumerate(_bank(shape)):
+        even, odd = (fft.irfft2(spectrum * each, shape)[rows, columns] for each in pair)
+        answer = np.hypot(even, odd)  # lines and edges alike, wherever in the wave a pixel lies
         more = answer > best
         best, where = np.where(more, answer, best), np.where(more, number, where)
         total += answer
@@ -49,22 +49,26 @@ def orientation_map(
     return angle.astype(np.float16), np.where(mask, sure, 0).astype(np.float16)
 
 
-def kernel(angle: float) -> Floats:
-    """(2 REACH + 1, 2 REACH + 1) filter that answers to lines along an angle: a wave across them, under a bell."""
+def kernels(angle: float) -> tuple[Floats, Floats]:
+    """Filters that answer to lines and to edges along an angle: waves across it, under a bell; 2 REACH + 1 a side."""
     y, x = np.mgrid[-REACH : REACH + 1, -REACH : REACH + 1].astype(np.float64)
     along, across = x * np.cos(angle) + y * np.sin(angle), -x * np.sin(angle) + y * np.cos(angle)
     bell = np.exp(-0.5 * ((across / ACROSS) ** 2 + (along / ALONG) ** 2))
     wave = bell * np.cos(2 * np.pi * across / WAVE)
-    out: Floats = wave - bell * (wave.sum() / bell.sum())  # no answer to plain grey
-    return out
+    even: Floats = wave - bell * (wave.sum() / bell.sum())  # no answer to plain grey
+    odd: Floats = bell * np.sin(2 * np.pi * across / WAVE)
+    return even, odd
 
 
 @lru_cache(maxsize=2)
-def _bank(shape: tuple[int, int]) -> list[NDArray[np.complex128]]:
+def _bank(shape: tuple[int, int]) -> list[tuple[NDArray[np.complex128], NDArray[np.complex128]]]:
     """Spectra of the filters, their middles at the first pixel."""
-    out = []
-    for number in range(ANGLES):
+
+    def spectrum(kernel: Floats) -> NDArray[np.complex128]:
         placed = np.zeros(shape)
-        placed[: 2 * REACH + 1, : 2 * REACH + 1] = kernel(np.pi * number / ANGLES)
-        out.append(fft.rfft2(np.roll(placed, (-REACH, -REACH), (0, 1))))
-    return out
+        placed[: 2 * REACH + 1, : 2 * REACH + 1] = kernel
+        found: NDArray[np.complex128] = fft.rfft2(np.roll(placed, (-REACH, -REACH), (0, 1)))
+        return found
+
+    pairs = [kernels(np.pi * number / ANGLES) for number in range(ANGLES)]
+    return [(spectrum(even), spectrum(odd)) for even, odd in pairs]

@@ -10,6 +10,7 @@ from ...datasets.schema import Column, Field
 from ...datasets.storage import Octahedral
 from ..recipe import Label
 from . import body_parts, body_points, body_visible, body_volume, scan_pool, texture
+from .mesh_nearest import nearest
 from .subject import Subject
 
 Made = Mapping[str, Any]
@@ -27,6 +28,7 @@ def frame(subject: Subject, options: Any) -> Made:
         "height": np.float64(subject.height),
         "faces": report.faces, "open_edges": report.open_edges, "crossing_faces": report.crossing_faces,
         "turned_faces": report.turned_faces, "parts": report.parts, "sdf_method": report.method,
+        "crowded_edges": report.crowded_edges, "flat_faces": report.flat_faces, "nested": report.nested,
         "gender": bodies.gender if bodies else "",
         "fit_distance": bodies.distance if bodies else None,
     }  # fmt: skip
@@ -70,9 +72,11 @@ def body_of_points(subject: Subject, options: Any) -> Made:
 def scan_surface(subject: Subject, options: Any) -> Made:
     """Places all over the scan to evaluate against."""
     rng = subject.rng("scan_surface")
-    places, face, bary = scan_pool.surface_samples(subject.scan.surface, SURFACE_SAMPLES, rng)
-    return {"scan_surface": places.astype(np.float32), "scan_surface_normal": subject.scan.normals_at(face, bary),
-            "scan_surface_rgb": np.rint(subject.paint.at(face, bary)).astype(np.uint8)}  # fmt: skip
+    drawn = scan_pool.surface_samples(subject.scan.surface, SURFACE_SAMPLES, rng)[0]
+    places = PLACE.unpack(PLACE.pack(drawn), np.dtype(np.float32))
+    found = nearest(subject.scan.surface.tree, places)
+    return {"scan_surface": places, "scan_surface_normal": subject.scan.normals_at(found.face, found.bary),
+            "scan_surface_rgb": np.rint(subject.paint.at(found.face, found.bary)).astype(np.uint8)}  # fmt: skip
 
 
 def grid(subject: Subject, options: Any) -> Made:
@@ -109,7 +113,9 @@ SUBJECT_LABELS = (
     ), (Column("faces", "int64", "faces of the scan"), Column("open_edges", "int64", "edges of the scan with an open "
         "side"), Column("crossing_faces", "int64", "faces of the scan that cross others"),
         Column("turned_faces", "int64", "faces that looked the wrong way"), Column("parts", "int64", "connected parts"),
-        Column("sdf_method", "string", "how signs are told: pseudonormal, winding"),
+        Column("crowded_edges", "int64", "edges of more than two faces"), Column("flat_faces", "int64", "without area"),
+        Column("nested", "bool", "a part lies inside another, or behind a hole"),
+        Column("sdf_method", "string", "how signs are told: pseudonormal, winding (where a mesh is not clean)"),
         Column("gender", "string", "of the body model"),
         Column("fit_distance", "float64", "metres, mean over the fit's vertices to the scan"))),
     Label("points", scan_pool.VERSION + GEOMETRY, points, (
@@ -150,8 +156,9 @@ SUBJECT_LABELS = (
     Label("scan_surface", body_visible.VERSION + texture.VERSION + GEOMETRY, scan_surface, (
         Field("scan_surface", "float32", ("surface", 3), "npy", "metre", "world", "drawn evenly from the scan's area",
               PLACE),
-        Field("scan_surface_normal", "float32", ("surface", 3), "npy", "unit vector", "world", "there", UNIT),
-        Field("scan_surface_rgb", "uint8", ("surface", 3), "npy", "sRGB", meaning="there"),
+        Field("scan_surface_normal", "float32", ("surface", 3), "npy", "unit vector", "world", "of the scan's closest "
+              "place", UNIT),
+        Field("scan_surface_rgb", "uint8", ("surface", 3), "npy", "sRGB", meaning="colour of that place"),
     )),
     Label("grid", 1 + GEOMETRY, grid, (
         Field("grid", "float16", CUBE3, "blosc", "metre", "world", "signed distance to the scan at the centres of a "

@@ -18,7 +18,8 @@ from .subject import MeshView, SubjectView
 
 Made = Mapping[str, Any]
 HW, HW3 = ("height", "width"), ("height", "width", 3)
-UNIT, DEPTH = Octahedral(14), Linear(-2, 2)
+STEP = 2.0**-14  # metres, 61 micrometres: a power of two, so that 0 (nothing there) is a code
+UNIT, DEPTH = Octahedral(14), Linear(-2, 2 - STEP)
 SIDES = {
     "l": 90.0,
     "r": -90.0,

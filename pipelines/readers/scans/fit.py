@@ -19,7 +19,7 @@ LARGEST_SCALE = 1e4  # raw units a metre
 Floats = NDArray[np.float64]
 LATER = (
     "hands of 45 numbers are the later representation of THuman2.1 (ids from 0526), whose gender its authors do not "
-    "state; give the gender, or leave these subjects out"
+    "state; give the gender (--later-gender of thuman2, --gender of scans), or leave these subjects out"
 )
 
 
