@@ -18,11 +18,12 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from .. import __version__
-from ..datasets.errors import TesseraError
+from ..datasets.errors import RawDataError, TesseraError
 from .crash import cause_of_death, fault_trace
 from .discover import load_recipe
 from .group import GroupResult, GroupTask, build_group
 from .limits import ended_by_sigterm, guard_import_path, process_time_limit, use_one_thread
+from .raw import Raw
 from .recipe import Reject
 from .status import read_opened, read_standing
 
@@ -222,7 +223,16 @@ def _after_crash(flight: _Flight, error: Exception, retries: int) -> _Flight:
         words.rename(words.with_name(f"{task.name}-{standing.unit}.crash.txt"))
     if hung or strikes > retries:
         read = read_opened(task.status_path)
-        reject = Reject(standing.unit, "", read[-1] if read else standing.unit, standing.stage, text)
+        reject = Reject(standing.unit, "", _last_there(task.raw, read) or standing.unit, standing.stage, text)
         opened = {**task.opened, standing.unit: read}
         task = replace(task, skip={**task.skip, standing.unit: reject}, opened=opened)
     return replace(flight, task=task)
+
+
+def _last_there(raw: Raw, read: Sequence[str]) -> str:
+    """The last of the paths at which there is a file; empty where there is none."""
+    for path in reversed(read):
+        with contextlib.suppress(RawDataError, OSError):
+            if (raw / path).is_file():
+                return path
+    return ""

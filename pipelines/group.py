@@ -330,11 +330,14 @@ class GroupBuilder:
         return StopRun(f"--out {self.task.out}: {type(error).__name__}: {error}; {again}")
 
     def reject(self, unit: Unit, key: str, error: BaseException, files: RawFiles) -> Reject:
-        """The reject of a unit or record, with the file that was read last; the traceback goes to the log."""
+        """The reject of a unit or record, with the file that it names or that was read last; and a traceback."""
         if len(self.result.tracebacks) < MOST_TRACEBACKS:
             self.result.tracebacks.append({"unit": unit.name, "key": key, "traceback": traceback.format_exc()})
         message = normalise(error, self.task.raw, self.task.out)
-        return Reject(unit.name, key, files.last or unit.name, self.status.standing.stage, message)
+        named = [path for path in files.notes if path in message]
+        read = [path for path, note in files.notes.items() if note.size >= 0]
+        path = max(named, key=len, default="") or (read[-1] if read else unit.name)
+        return Reject(unit.name, key, path, self.status.standing.stage, message)
 
     def check_lock(self) -> None:
         """A worker that outlived its driver must not commit into a later run."""

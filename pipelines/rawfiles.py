@@ -49,7 +49,7 @@ def note_raw(place: Raw) -> FileNote:
 class RawFiles:
     """Files of one unit, by POSIX path relative to RAW; `notes` holds what was read and what was found absent.
 
-    `opened` is told each path before it is read; `last` is the last of them.
+    `opened` is told each path before it is read.
     """
 
     def __init__(
@@ -58,7 +58,6 @@ class RawFiles:
         self.raw, self.opened = open_raw(root), opened
         self.stages = stages if stages is not None else Stages()
         self.notes: dict[str, FileNote] = {}
-        self.last = ""
 
     def read(self, path: str) -> bytes:
         """Content of a file.
@@ -71,7 +70,6 @@ class RawFiles:
         place = self.raw / path
         place.check()
         self.opened(path)
-        self.last = path
         try:
             before = note_raw(place)  # before reading: a change meanwhile is then seen by the next run
             self.notes[path] = before

@@ -168,6 +168,8 @@ def _run_locked(prepared: Prepared, run: str, journal: Journal, console: Console
 
 def _share(prepared: Prepared, run: str) -> None:
     """Write what all records share, where it is not as it should be."""
+    if not prepared.shared.assets and not prepared.shared.stale(prepared.out):
+        return
     with lock_finish(prepared.out):
         stale = prepared.shared.stale(prepared.out)
         names = prepared.shared.write(prepared.out, run)

@@ -88,7 +88,7 @@ def test_a_record_that_cannot_have_the_label_is_left_without_and_nothing_refers_
     assert read_rejects(joint.out) == []
     add(joint, "others", max_reject=1.0)
     clean(joint.out)
-    assert read_rejects(joint.out) == [Reject("u01", "u01-001", "u01", "others: others", "ValueError: a bad word")]
+    assert read_rejects(joint.out) == [Reject("u01", "u01-001", "u01.txt", "others: others", "ValueError: a bad word")]
     joint.run(joint.root / "whole", max_reject=1.0)
     ours, whole = contents(joint.out)["words"], contents(joint.root / "whole")["words"]
     assert set(ours) - set(whole) == {"u01-001"}
@@ -103,7 +103,7 @@ def test_raw_files_that_have_gone_bad_cost_their_records_and_are_tried_again_whe
     built.unit("u05", "x badline xx xxx")
     summary = add(built, "cube", max_reject=0.5)
     rejects = [
-        Reject("u03", "", "u03", "cube: read", "u03.txt: truncated"),
+        Reject("u03", "", "u03.txt", "cube: read", "u03.txt: truncated"),
         Reject("u05", "u05-001", "u05.txt", "cube: read", "bad line"),
     ]
     assert summary.rejects == read_rejects(built.out) == rejects and (summary.lost_units, summary.status) == (1, 0)
@@ -136,7 +136,7 @@ def test_retry_failed_tries_again_what_failed(built: Toy, monkeypatch: pytest.Mo
 def test_strict_stops_with_nothing_half_written_and_goes_on_later(built: Toy) -> None:
     text = (built.raw / "u03.txt").read_text()
     built.unit("u03", "x truncated x x")
-    with pytest.raises(TesseraError, match=r"u03 \(u03\): cube: read: u03.txt: truncated"):
+    with pytest.raises(TesseraError, match=r"u03 \(u03.txt\): cube: read: u03.txt: truncated"):
         add(built, "cube", strict=True)
     assert Catalog.read(built.out).sidecars["cube"].state == "building"
     assert {path.with_suffix("") for path in built.out.glob("*/*.cube.tar")} == {

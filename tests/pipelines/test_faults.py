@@ -19,11 +19,11 @@ from tessera.pipelines.rejects import read_rejects
 from .conftest import Toy
 
 FAULTS = {
-    "raise": Reject("bad", "", "bad", "read", "ValueError: the toy was told to raise"),
-    "truncated": Reject("bad", "", "bad", "read", "bad.txt: truncated"),
+    "raise": Reject("bad", "", "bad.txt", "read", "ValueError: the toy was told to raise"),
+    "truncated": Reject("bad", "", "bad.txt", "read", "bad.txt: truncated"),
     "badline": Reject("bad", "bad-001", "bad.txt", "read", "bad line"),
-    "nan": Reject("bad", "bad-001", "bad", "encode", "field 'vector': 8 of 8 values are NaN or infinite"),
-    "address": Reject("bad", "", "bad", "read", "ValueError: cannot use <object object at 0x...>"),
+    "nan": Reject("bad", "bad-001", "bad.txt", "encode", "field 'vector': 8 of 8 values are NaN or infinite"),
+    "address": Reject("bad", "", "bad.txt", "read", "ValueError: cannot use <object object at 0x...>"),
 }
 
 
@@ -210,7 +210,7 @@ def test_a_file_that_vanished_after_the_plan_costs_its_unit(toy: Toy) -> None:
         return found
 
     summary = toy.run(recipe=dataclasses.replace(recipe, plan=plan), max_reject=1.0)
-    assert summary.rejects == [Reject("u01", "", "u01", "read", "FileNotFoundError: u01.txt")]
+    assert summary.rejects == [Reject("u01", "", "u01.txt", "read", "FileNotFoundError: u01.txt")]
 
 
 @pytest.mark.parametrize("trick", ["unplanned", "twice", "forgotten"])

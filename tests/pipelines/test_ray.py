@@ -71,8 +71,8 @@ def test_crashes_and_hangs_cost_their_unit_only(toy: Toy, monkeypatch: pytest.Mo
     toy.unit("u11", "x once nan xx")
     settings = {"shard_mb": 1, "max_reject": 1.0}
     summary = toy.run(workers=2, unit_timeout=8.0, **settings)
-    expected = [Reject(unit, "", unit, "read", error) for unit, (_, error) in CRASHES.items()]
-    expected.append(Reject("u11", "u11-002", "u11", "encode", "field 'vector': 8 of 8 values are NaN or infinite"))
+    expected = [Reject(unit, "", f"{unit}.txt", "read", error) for unit, (_, error) in CRASHES.items()]
+    expected.append(Reject("u11", "u11-002", "u11.txt", "encode", "field 'vector': 8 of 8 values are NaN or infinite"))
     assert read_rejects(toy.out) == expected
     assert sorted(summary.rejects, key=lambda reject: reject.unit) == expected
     keys = set(Dataset(toy.out).table("numbers").keys())
@@ -106,7 +106,7 @@ def test_strict_ends_the_run_at_a_crash(toy: Toy, monkeypatch: pytest.MonkeyPatc
     done = toy.call("--workers", "2", "--strict", "--shard-mb", "1", "--retries", "0")
     assert done.returncode == 1
     said = done.stderr.strip().splitlines()[-1]  # after lines of progress, where it took long
-    assert said == "tessera shards: u04 (u04): read: its worker process crashed: Segmentation fault", done.stderr
+    assert said == "tessera shards: u04 (u04.txt): read: its worker process crashed: Segmentation fault", done.stderr
     assert not list(toy.out.rglob("*.tmp"))
     assert not {p.with_suffix("") for p in toy.out.glob("*/*.tar")} ^ {
         p.with_suffix("") for p in toy.out.glob("*/*.parquet")
@@ -145,7 +145,7 @@ def test_a_unit_is_given_up_after_its_second_crash(flight: _Flight) -> None:
     flight = crash(flight, "u02")
     assert (flight.task.attempt, flight.task.skip) == (3, {})
     flight = crash(flight, files=("u01.txt", "u01.plus", "u01.txt"))
-    assert flight.task.skip == {"u01": Reject("u01", "", "u01", "read", KILLED)}
+    assert flight.task.skip == {"u01": Reject("u01", "", "u01.txt", "read", KILLED)}
     assert flight.task.opened == {"u01": ("u01.txt", "u01.plus")}
     assert set(crash(flight, "u02").task.skip) == {"u01", "u02"}
 

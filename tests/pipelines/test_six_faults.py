@@ -17,14 +17,14 @@ FAULTS = {"u0100": "exception", "u0300": "hang", "u0400": "segfault", "u0500": "
 NAN, CUT = "u0200", "u0600"
 SETTINGS = {"shard_mb": 1, "unit_timeout": 4.0}
 NAMED = [
-    Reject("u0100", "u0100", "u0100", "squares", "ValueError: told to raise"),
-    Reject("u0200", "u0200", "u0200", "encode", "field 'squares': 1 of 3 values are NaN or infinite"),
-    Reject("u0300", "", "u0300", "squares", "took longer than --unit-timeout 4"),
-    Reject("u0400", "", "u0400", "squares", "its worker process crashed: Segmentation fault"),
+    Reject("u0100", "u0100", "u0100.bin", "squares", "ValueError: told to raise"),
+    Reject("u0200", "u0200", "u0200.bin", "encode", "field 'squares': 1 of 3 values are NaN or infinite"),
+    Reject("u0300", "", "u0300.bin", "squares", "took longer than --unit-timeout 4"),
+    Reject("u0400", "", "u0400.bin", "squares", "its worker process crashed: Segmentation fault"),
     Reject(
-        "u0500", "", "u0500", "squares", "its worker process was killed (was the memory full?) or ended itself"
+        "u0500", "", "u0500.bin", "squares", "its worker process was killed (was the memory full?) or ended itself"
     ),
-    Reject("u0600", "", "u0600", "read", "u0600.bin: is truncated: 10 of 16 bytes"),
+    Reject("u0600", "", "u0600.bin", "read", "u0600.bin: is truncated: 10 of 16 bytes"),
 ]  # fmt: skip
 
 
@@ -118,7 +118,7 @@ def test_a_unit_that_eats_memory_is_killed_by_ray_and_named(six: Toy, monkeypatc
     monkeypatch.setenv("RAY_memory_usage_threshold", str((memory.total - memory.available + (2 << 30)) / memory.total))
     summary = six.run(workers=1, retries=0, unit_timeout=60.0, shard_mb=1, max_reject=1.0)
     text = "its worker process was killed for lack of memory"
-    assert summary.rejects == [Reject("u0007", "", "u0007", "squares", text)]
+    assert summary.rejects == [Reject("u0007", "", "u0007.bin", "squares", text)]
     assert summary.records == 49 and summary.complete
 
 

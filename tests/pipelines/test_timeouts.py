@@ -17,7 +17,7 @@ def test_a_hanging_unit_is_cut_and_the_others_are_built(toy: Toy) -> None:
     start = time.monotonic()
     summary = toy.run(unit_timeout=0.5, max_reject=1.0)
     assert time.monotonic() - start < 30
-    assert summary.rejects == [Reject("bad", "", "bad", "read", "took longer than --unit-timeout 0.5")]
+    assert summary.rejects == [Reject("bad", "", "bad.txt", "read", "took longer than --unit-timeout 0.5")]
     assert summary.records == 12 and summary.complete
     again = toy.run(unit_timeout=0.5, max_reject=1.0)
     assert again.built_groups == 0 and len(again.rejects) == 1
