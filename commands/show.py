@@ -46,7 +46,7 @@ def show(
     out.mkdir(parents=True, exist_ok=True)
     wanted = {name.strip() for name in fields.split(",") if name.strip()}
     for key in keys:
-        record = _find(records, key)
+        record = _find(records if table else _table_of(dataset, key, records, split), key)
         path = out / f"{key}.{'html' if html else 'png'}"
         if html:
             from .page import write_page
@@ -103,6 +103,14 @@ def stand_in(record: Record) -> str:
 def _title(record: Record) -> str:
     mark = stand_in(record)
     return f"{record.key}; {mark}" if mark else record.key
+
+
+def _table_of(dataset: Dataset, key: str, usual: Table, split: str | None) -> Table:
+    """The table that has a key: the usual one, or the first other one that has it."""
+    if key in usual:
+        return usual
+    others = (dataset.table(name, split) for name in dataset.catalog.tables)
+    return next((other for other in others if key in other), usual)
 
 
 def _find(records: Table, key: str) -> Record:

@@ -13,9 +13,10 @@ from ._fields import are_positions, is_picture, measured_in
 
 # laid out along a frame's axes, or raw
 LAID_OUT = ("octree_", "voxel_blocks", "voxel_states", "probe_radiance", "probe_mask", "raw_")
-# of bodies: parameters in one row, what left and right are the names of, and the references' own units
+# of bodies: parameters in one row, what left and right are the names of (numbers of faces, whose colours and parts have
+# sides), and the references' own units
 BODIES = re.compile(
-    r"body_params|body_volume|grid(_body_\w+)?|(\w+_)?parts?|body_(normal|depth)_[lr]|\w+_translation_180"
+    r"body_params|body_face|body_volume|grid(_body_\w+)?|(\w+_)?parts?|body_(normal|depth)_[lr]|\w+_translation_180"
 )
 VECTORS = ("metre", "unit vector")
 DEGREES = re.compile(r"deg(ree)?s?( per .*)?")

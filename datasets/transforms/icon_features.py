@@ -49,6 +49,7 @@ class Feature:
 
 
 AT = ("body_face", "body_bary")
+LOOKED_UP = (*AT, "body_normals", "body_visible")  # nothing but this
 FEATURES = {
     "sdf": Feature((), ("body_sdf",), ("calib",), Field(
         "icon_sdf", "float32", ("points",), "npy", frame="ndc", nan="as of the distance",
@@ -57,8 +58,8 @@ FEATURES = {
         "icon_cmap", "float32", ("points", 3), "npy",
         meaning="template colour of the closest point; beyond the clip the sign of icon_sdf")),
     "norm": Feature(("faces",), (*AT, "body_normals"), ("calib",), Field(
-        "icon_norm", "float32", ("points", 3), "npy", frame="ndc",
-        meaning="body normal at the closest point, x right, y up, z towards the camera; not of unit length")),
+        "icon_norm", "float32", ("points", 3), "npy", "unit vector", "view",
+        meaning="body normal at the closest point, x right, y up, z towards the camera; shorter between vertices")),
     "vis": Feature(("faces",), AT, ("body_visible",), Field(
         "icon_vis", "float32", ("points",), "npy", meaning="1 where the closest point is seen, else 0")),
     "part": Feature(("faces", "part"), AT, (), Field(
@@ -69,15 +70,20 @@ FEATURES = {
 class IconFeatures:
     """Adds `icon_sdf`, `icon_cmap`, `icon_norm`, `icon_vis` or `icon_part` of points about one body (`pick_body`).
 
+    What they were looked up with then leaves the record: `body_face`, `body_bary`, `body_normals`, `body_visible`, as
+    far as these features need them. `body_sdf`, the only distance in metres, and `calib` stay.
+
     Args:
         features: which of sdf, cmap, norm, vis, part.
         subject: reference that leads to the body's fields; "" where they are the record's own.
         clip: ICON's `sdf_clip`.
         assets: the body's arrays, where no Stream gives them: `faces` (F, 3) integers, for cmap `canonical` (V, 3)
             floats in [0, 1], for part `part` (V,) uint8.
+        drop: False keeps what the features were looked up with.
 
     Attributes:
         assets: these arrays; or what loads them, which a Stream sets before it calls `bind`.
+        changes: None for each field that leaves the record.
 
     Raises:
         ValueError: unknown features or none, or a clip that is not positive.
@@ -92,6 +98,7 @@ class IconFeatures:
         subject: str = "subject",
         clip: float = 15.0,
         assets: Mapping[str, NDArray[Any]] | Loads | None = None,
+        drop: bool = True,
     ) -> None:
         self.features = (features,) if isinstance(features, str) else tuple(dict.fromkeys(features))
         if not self.features or not set(self.features) <= set(FEATURES) or not 0 < clip < np.inf:
@@ -102,6 +109,8 @@ class IconFeatures:
         of_body = [f"{self._prefix}{name}" for each in chosen for name in each.of_body]
         self.reads = tuple(dict.fromkeys([*of_body, *(name for each in chosen for name in each.of_view)]))
         self.writes = tuple(each.adds for each in chosen)
+        gone = [name for name in self.reads if drop and name.removeprefix(self._prefix) in LOOKED_UP]
+        self.changes: dict[str, Field | None] = dict.fromkeys(gone)
         self._arrays = tuple(dict.fromkeys(name for each in chosen for name in each.arrays))
         self._body: BodyArrays | None = None
         if self._arrays and isinstance(assets, Mapping):
@@ -116,7 +125,10 @@ class IconFeatures:
         """
         missing = [name for name in self.reads if name not in fields]
         if missing:
-            raise UsageError(f"transform {self.name}: the stream delivers no {', '.join(missing)}; ask for these too")
+            raise UsageError(
+                f"transform {self.name}: the stream delivers no {', '.join(missing)}; ask for these too"
+                " (an icon_features before it takes them along, unless it has drop=False)"
+            )
         several = [name for name in self.reads if BODIES in fields[name].shape]
         if several:
             raise UsageError(f"transform {self.name}: {', '.join(several)} is of several bodies; put pick_body before")
@@ -129,7 +141,7 @@ class IconFeatures:
         self._body = BodyArrays(loaded, self._arrays)
 
     def __call__(self, record: Record) -> dict[str, NDArray[Any]]:
-        """The record's arrays with the features added.
+        """The record's arrays with the features added, without what they were looked up with.
 
         Args:
             record: of one body, points (n,): `body_sdf` float metres, negative inside, `body_face` unsigned integers,
@@ -164,7 +176,8 @@ class IconFeatures:
                 made["vis"] = (places.between(self._visible(record, body)) >= SEEN).astype(np.float32)
             if "part" in self.features:
                 made["part"] = body.of_vertices["part"].take(places.nearest())
-        return {**record, **{f"icon_{feature}": made[feature] for feature in self.features}}
+        kept = {name: array for name, array in record.items() if name not in self.changes}
+        return kept | {f"icon_{feature}": made[feature] for feature in self.features}
 
     def _places(self, record: Record) -> tuple[BodyArrays, Places]:
         if self._body is None:

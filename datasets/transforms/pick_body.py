@@ -137,9 +137,13 @@ def _axis(array: NDArray[Any], behind: int) -> int:
 
 
 def _without(field: Field, axis: int, name: str = "") -> Field:
-    """The entry of a field that has lost an axis; its codec and storage, which are past, might not do for that."""
+    """The entry of a field that has lost an axis; its codec, which is past, might not do for that.
+
+    The storage says what the numbers are (barycentric coordinates, unit vectors) as long as the last axis is theirs.
+    """
     shape = tuple(np.delete(np.array(field.shape, object), axis))
-    return replace(field, name=name or field.name, shape=shape, codec="npy", storage=None, options={})
+    storage = field.storage if shape[-1:] == field.shape[-1:] else None
+    return replace(field, name=name or field.name, shape=shape, codec="npy", storage=storage, options={})
 
 
 TRANSFORM = PickBody

@@ -13,9 +13,9 @@ round, F = diag(-1, 1, 1), so that a point X in any frame becomes F X, and a pix
 - joint dimensions: left and right exchanged by name; under a name that the data set's own joint sets define, the data
   set's order is taken, which is the truth about its data, not ours.
 
-Whatever is laid out along a frame's axes (octrees, voxels, environment maps), numbered by a template (`cmap`), or of
-unknown make (other rotations: quaternions, 6-D, flat poses, degrees) is refused when the stream binds, not passed on
-unmirrored. A mesh's faces turn inside out in a mirror.
+Whatever is laid out along a frame's axes (octrees, voxels, environment maps), numbered by a template (`cmap`,
+`body_face`), or of unknown make (other rotations: quaternions, 6-D, flat poses, degrees) is refused when the stream
+binds, not passed on unmirrored. A mesh's faces turn inside out in a mirror.
 """
 
 from collections.abc import Mapping, Sequence
@@ -113,9 +113,11 @@ class RandomFlip:
             return
         names = ", ".join(dict.fromkeys(refused + unnamed))
         own = f" (the data set itself names: {', '.join(self.joint_sets)})" if self.joint_sets else ""
+        early = any(name.rpartition(".")[2] == "body_face" for name in refused)
         raise UsageError(
             f"transform {self.name} cannot mirror {names}: leave them out of the stream's fields, or name them in "
             "keep= to get them as they are"
+            + ("; or put icon_features, which is done with body_face then, before" if early else "")
             + (f"; or say whose joints they are: joints={{'joints': 'h36m17'}}{own}" if unnamed else "")
         )
 

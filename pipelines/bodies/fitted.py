@@ -9,10 +9,15 @@ from numpy.typing import NDArray
 from ...datasets.errors import RawDataError
 from ..labels.mesh_nearest import nearest
 from ..labels.mesh_tree import MeshTree
+from ..labels.sdf import Surface
 from ..readers.scans.fit import BodyFit
 from .model import NAMES, SIZES, BodyModel
 
 FARTHEST = 0.06  # metres that a body's vertices may lie off its scan, in the mean
+OUTSIDE, MOST_OUTSIDE = (
+    0.02,
+    0.4,
+)  # metres that a vertex may lie outside the scan; share of vertices that may be further
 TALL = 1.8  # metres, times 100: what the references scale every scan to
 Floats = NDArray[np.float64]
 
@@ -105,6 +110,24 @@ def posed(model: BodyModel, given: Mapping[str, Floats], scale: float, translati
     """Vertices (V, 3) and joints (J, 3) of a posed body, scaled, then moved."""
     body = model.pose(given)
     return body.vertices * scale + translation, body.joints * scale + translation
+
+
+def check_inside(scan: Surface, body: Floats) -> float:
+    """Share of a body's vertices (V, 3) more than 2 cm outside its scan, both in the world frame.
+
+    Clothes lie outside the body. A fit that is 7 cm beside its scan has half of its vertices outside and is still
+    within the mean distance that `check_fit` allows.
+
+    Raises:
+        RawDataError: it is more than `MOST_OUTSIDE`.
+    """
+    share = float((scan.signed_distance(body).distance > OUTSIDE).mean())
+    if share > MOST_OUTSIDE:
+        raise RawDataError(
+            f"the fit lies off its scan: {100 * share:.0f} % of its vertices are more than {100 * OUTSIDE:.0f} cm "
+            f"outside (allowed: {100 * MOST_OUTSIDE:.0f} %)"
+        )
+    return share
 
 
 def check_fit(scan: MeshTree, body: Floats) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
-from .mesh_tree import MeshTree
+from .mesh_tree import MeshTree, checked_points
 from .mesh_wide import ROUNDED, STACK, UNSURE, WIDE, box_squares, triangle_squares
 from .space_curve import along_curve
 from .threads import in_threads
@@ -47,11 +47,9 @@ def nearest(tree: MeshTree, points: ArrayLike, threads: int = 1, order: NDArray[
         order: of the points (`along_curve`) where it is known.
 
     Raises:
-        ValueError: points are not finite.
+        ValueError: points are not finite, or beyond 1e15.
     """
-    given = np.ascontiguousarray(points, np.float64).reshape(-1, 3)
-    if not np.isfinite(given).all():
-        raise ValueError("points are not finite")
+    given = checked_points(points)
     order = along_curve(given) if order is None else order
     count = len(given)
     out = Nearest(np.empty(count), np.empty(count, np.int32), np.empty((count, 3)), np.empty(count, np.uint8))
@@ -139,6 +137,18 @@ def _closest_of_narrow(t: Any, px: float, py: float, pz: float) -> Any:
     return best, best_v, best_w, best_feature
 
 
+@njit(cache=True, nogil=True)
+def _closest_of_all(triangles: Any, faces: Any, x: float, y: float, z: float) -> Any:
+    """The closest triangle, of several the first face, and of it what `_closest` says: one by one, in float64."""
+    last = 0
+    best, best_v, best_w, best_feature = _closest(triangles[0], x, y, z)
+    for i in range(1, len(triangles)):
+        square, v, w, feature = _closest(triangles[i], x, y, z)
+        if square < best or (square == best and faces[i] < faces[last]):
+            last, best, best_v, best_w, best_feature = i, square, v, w, feature
+    return last, best, best_v, best_w, best_feature
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def _nearest(
     points: Any, order: Any, boxes: Any, children: Any, corners: Any, frame: Any, spans: Any, triangles: Any,
@@ -155,6 +165,9 @@ def _nearest(
         best_face, root = faces[last], np.sqrt(best)
         limit = (np.float32(root) * ROUNDED + lost) ** 2
         stack[0], apart[0], top = 0, np.float32(0), 1
+        if not limit < np.inf:  # float32 does not reach that far: boxes that are none would be as close as any
+            last, best, best_v, best_w, best_feature = _closest_of_all(triangles, faces, x, y, z)
+            best_face, root, top = faces[last], np.sqrt(best), 0
         while top > 0:
             top -= 1
             if apart[top] > limit:

@@ -11,6 +11,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 FEW = 32  # edges of a corner, beyond which they are sorted by merging
+HOLLOW = 1e-9  # share of the volumes that add up to a part's: below, rounding decides whether it is negative
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +27,7 @@ class Topology:
         component: (F,) number of the part that each face belongs to, by edges that have two faces; -1 of one that
             counts for nothing.
         component_count: number of those parts.
+        inward: (P,) whether a part that is closed encloses a negative volume, after faces were turned.
         side: (F,) +1, or -1 of a face that has to be turned round.
         open_edges: edges along which not as many faces run one way as the other, after faces were turned.
         crowded_edges: edges of more than two faces.
@@ -36,6 +38,7 @@ class Topology:
     edge_count: int
     component: NDArray[np.int32]
     component_count: int
+    inward: NDArray[np.bool_]
     side: NDArray[np.int8]
     open_edges: int
     crowded_edges: int
@@ -55,7 +58,8 @@ def topology(vertices: NDArray[np.float64], faces: NDArray[np.int32]) -> Topolog
     """Look at how a mesh hangs together, and which of its faces look the wrong way.
 
     Where the faces of a part do not all look one way, those are turned that are less of its area. Where the whole then
-    encloses a negative volume, all of it is turned.
+    encloses a negative volume, all of it is turned. A closed part may look inwards after that (`inward`): whether it
+    should is told by what lies around it (`winding.outwards`).
 
     Args:
         vertices: (V, 3) float64.
@@ -68,7 +72,8 @@ def topology(vertices: NDArray[np.float64], faces: NDArray[np.int32]) -> Topolog
     open_edges, crowded = _gaps(edges, along, side, edge_count)
     if _volume(vertices, faces, side) < 0:
         side *= -1
-    return Topology(corners, edges, edge_count, component, parts, side, open_edges, crowded)
+    inward = _inward(vertices, faces, across, opposed, component, parts, side) if parts > 1 else np.zeros(parts, bool)
+    return Topology(corners, edges, edge_count, component, parts, inward, side, open_edges, crowded)
 
 
 @njit(cache=True, nogil=True)
@@ -184,12 +189,37 @@ def _volume(vertices: Any, faces: Any, side: Any) -> float:
     """Six times the volume that is enclosed, seen from the first corner: negative where faces look inwards."""
     total, o = 0.0, vertices[faces[0, 0]]
     for face in range(len(faces)):
-        a, b, c = vertices[faces[face, 0]], vertices[faces[face, 1]], vertices[faces[face, 2]]
-        ax, ay, az = a[0] - o[0], a[1] - o[1], a[2] - o[2]
-        bx, by, bz = b[0] - o[0], b[1] - o[1], b[2] - o[2]
-        cx, cy, cz = c[0] - o[0], c[1] - o[1], c[2] - o[2]
-        total += side[face] * (ax * (by * cz - bz * cy) + ay * (bz * cx - bx * cz) + az * (bx * cy - by * cx))
+        total += side[face] * _below(vertices, faces[face], o)
     return total
+
+
+@njit(cache=True, nogil=True)
+def _below(vertices: Any, face: Any, o: Any) -> float:
+    """Six times the volume between a face and a place."""
+    a, b, c = vertices[face[0]], vertices[face[1]], vertices[face[2]]
+    ax, ay, az = a[0] - o[0], a[1] - o[1], a[2] - o[2]
+    bx, by, bz = b[0] - o[0], b[1] - o[1], b[2] - o[2]
+    cx, cy, cz = c[0] - o[0], c[1] - o[1], c[2] - o[2]
+    return ax * (by * cz - bz * cy) + ay * (bz * cx - bx * cz) + az * (bx * cy - by * cx)
+
+
+@njit(cache=True, nogil=True)
+def _inward(vertices: Any, faces: Any, across: Any, opposed: Any, component: Any, parts: int, side: Any) -> Any:
+    """(P,) whether a part without open or crowded edges encloses a negative volume, seen from its first corner."""
+    first, volumes, sizes, closed = np.full(parts, -1), np.zeros(parts), np.zeros(parts), np.ones(parts, np.bool_)
+    for face in range(len(faces)):
+        part = component[face]
+        if part < 0:
+            continue
+        if first[part] < 0:
+            first[part] = faces[face, 0]
+        volume = side[face] * _below(vertices, faces[face], vertices[first[part]])
+        volumes[part] += volume
+        sizes[part] += abs(volume)
+        for i in range(3):
+            other = across[face, i]
+            closed[part] &= other >= 0 and opposed[face, i] == (side[face] == side[other])
+    return closed & (volumes < -HOLLOW * sizes)
 
 
 @njit(cache=True, nogil=True)

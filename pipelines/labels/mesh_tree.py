@@ -20,6 +20,7 @@ BINS = 16
 FEW, FEW_BINS = 64, 6
 HALVED = 8  # triangles at most that are not worth a search for their best parts
 DEEP = 40  # levels, beyond which halves are of equal number
+LARGEST = 1e15  # coordinate, in any unit: squares of it are far from the greatest float32
 MOST_FACES = 1 << 27  # with DEEP, and halves from there on, a tree has less than STACK levels
 FLAT = 1e-13  # squared ratio of height and length, about where the difference of two products is all rounding
 SHARES = 32  # subtrees of at most this share of the triangles may be built by threads of their own
@@ -63,7 +64,7 @@ def mesh_tree(vertices: ArrayLike, faces: ArrayLike, threads: int = 1) -> MeshTr
         threads: that share the work.
 
     Raises:
-        FormatError: the mesh has no faces, faces without vertices, or positions that are not finite.
+        FormatError: the mesh has no faces, faces without vertices, or positions that are not finite or beyond 1e15.
     """
     return tree_of(*checked_mesh(vertices, faces), threads)
 
@@ -80,7 +81,26 @@ def checked_mesh(vertices: ArrayLike, faces: ArrayLike) -> tuple[NDArray[np.floa
         raise FormatError(f"faces name vertices {corners.min()} to {corners.max()} of {len(points)}")
     if not np.isfinite(points).all():
         raise FormatError("vertices are not finite")
+    if beyond := _beyond(points):
+        raise FormatError(f"vertex {beyond}")
     return points, np.ascontiguousarray(corners, np.int32)
+
+
+def checked_points(points: ArrayLike) -> NDArray[np.float64]:
+    """(n, 3) contiguous float64 points; raises ValueError where they are not finite, or beyond 1e15."""
+    given = np.ascontiguousarray(points, np.float64).reshape(-1, 3)
+    if beyond := _beyond(given):
+        raise ValueError(f"point {beyond}" if np.isfinite(given).all() else "points are not finite")
+    return given
+
+
+def _beyond(points: NDArray[np.float64]) -> str:
+    """Which point is not within 1e15, and where it is; nothing where all are."""
+    within = np.abs(points) <= LARGEST
+    if within.all():
+        return ""
+    first = int(np.flatnonzero(~within.all(1))[0])
+    return f"{first} lies at {points[first].tolist()}: coordinates beyond {LARGEST:g}, in any unit, are refused"
 
 
 def tree_of(vertices: NDArray[np.float64], faces: NDArray[np.int32], threads: int = 1) -> MeshTree:

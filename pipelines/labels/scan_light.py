@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .mesh_raster import MeshRays
 
-VERSION = 1  # raised whenever a picture changes
+VERSION = 2  # raised whenever a picture changes
 DIRECTIONS = 12  # a side of the grid of directions that are looked into: 144
 LIFT = 5e-4  # metres that a ray begins off the surface
 AT_ONCE = 1 << 20  # rays
@@ -82,7 +82,15 @@ def random_light(rng: np.random.Generator) -> Floats:
         towards = lamp / np.linalg.norm(lamp)
         colour = rng.uniform(0.1, 0.4) * rng.uniform(0.85, 1.15, 3)
         light += np.pi * harmonics(towards[None])[0][:, None] * SOFT[:, None] * colour
-    return light
+    return light / max(float(_irradiance(light).max()), 1.0)  # where it is brightest, white is just white
+
+
+def _irradiance(light: Floats) -> Floats:
+    """(n, 3) what a matt surface sends on of a light (9, 3), nothing in the way, where it looks all around."""
+    directions = sphere_grid()
+    basis = harmonics(directions)
+    found: Floats = np.maximum(directions @ directions.T, 0) @ basis * (4 / len(directions)) @ light
+    return found
 
 
 def shaded(albedo: NDArray[Any], sent: NDArray[np.floating], light: Floats) -> NDArray[np.uint8]:

@@ -14,7 +14,7 @@ from ...datasets.errors import FormatError
 from ...datasets.storage import Linear
 from .sdf import SignedDistance, Surface
 
-VERSION = 1  # raised whenever a point, its place in the order or its distance changes
+VERSION = 2  # raised whenever a point, its place in the order or its distance changes
 HALF = 2.0  # metres: the box that points are stored in reaches so far from the origin
 STORAGE = Linear(-HALF, HALF)  # 61 micrometres a step
 REGIONS = ("body", "face", "hands", "feet")
@@ -24,6 +24,7 @@ KINDS = {
 }  # fmt: skip
 COUNTS = {"near_1cm": 120_000, "near_5cm": 150_000, "face": 40_000, "hands": 40_000, "feet": 20_000, "uniform": 30_000}
 STRATA = tuple(f"{kind}_{side}" for kind in KINDS for side in ("inside", "outside"))
+INSIDE, TRIES = 1 / 3, 8  # share of the uniform points that are sought inside; how often, where little is inside
 Floats = NDArray[np.float64]
 
 
@@ -57,8 +58,9 @@ def scan_pool(
 ) -> Pool:
     """Draw the pool of a scan.
 
-    Near the surface, places are drawn by area, and moved by a normal distribution in all directions. What a scan has
-    no region for (no fit says where its hands are) is drawn near its whole surface.
+    Near the surface, places are drawn by area, and moved by a normal distribution in all directions. Where a scan has
+    no region (no fit says where its hands are), its points are drawn within a centimetre of the whole surface instead,
+    and its strata are empty. Of the uniform points, a third is sought inside, of which a cube has some hundredth part.
 
     Args:
         surface: the scan, metres, world frame.
@@ -75,19 +77,56 @@ def scan_pool(
         raise FormatError(
             f"the scan reaches {max(reach, half_side):.2f} m from its middle, more than {HALF} m; is its scale right?"
         )
+    counts = _without_empty(dict(counts), surface, regions)
     drawn = []
     for kind, (region, sigma) in KINDS.items():
         if sigma is None:
-            drawn.append(rng.uniform(-half_side, half_side, (counts[kind], 3)))
+            inside = _inside(surface, round(INSIDE * counts[kind]), half_side, rng)
+            cube = rng.uniform(-half_side, half_side, (counts[kind] - len(inside), 3))
+            drawn.append(np.concatenate([inside, cube]))
             continue
         chosen = None if region is None or regions is None else regions == region
         places = surface_samples(surface, counts[kind], rng, chosen)[0]
         drawn.append(places + rng.normal(scale=sigma, size=places.shape))
     kinds = np.repeat(np.arange(len(KINDS)), [len(part) for part in drawn])
-    codes = STORAGE.pack(np.clip(np.concatenate(drawn), -HALF, HALF))
-    points = STORAGE.unpack(codes, np.dtype(np.float32))
+    points = _rounded(np.concatenate(drawn))
     found = surface.signed_distance(points.astype(np.float64))
     return _arranged(points, kinds, found)
+
+
+def _without_empty(counts: dict[str, int], surface: Surface, regions: NDArray[np.uint8] | None) -> dict[str, int]:
+    """The counts, those of regions that the scan does not have given to the stratum next to the surface."""
+    there = set() if regions is None else set(np.unique(regions[_areas(surface) > 0]).tolist())
+    for kind, (region, _) in KINDS.items():
+        if region is not None and region not in there:
+            counts["near_1cm"] += counts[kind]
+            counts[kind] = 0
+    return counts
+
+
+def _inside(surface: Surface, count: int, half_side: float, rng: np.random.Generator) -> Floats:
+    """Up to so many places (n, 3), drawn evenly from what is inside the scan and the cube."""
+    corners = surface.tree.vertices[surface.tree.faces.reshape(-1)]
+    low, high = np.maximum(corners.min(0), -half_side), np.minimum(corners.max(0), half_side)
+    found = [np.empty((0, 3))]
+    for _ in range(TRIES):
+        if sum(map(len, found)) >= count or (low >= high).any():
+            break
+        places = _rounded(rng.uniform(low, high, (8 * count, 3))).astype(np.float64)
+        found.append(places[surface.signed_distance(places).distance.astype(np.float16) < 0])
+    return np.concatenate(found)[:count]
+
+
+def _rounded(places: Floats) -> NDArray[np.float32]:
+    """Places as they are stored."""
+    return STORAGE.unpack(STORAGE.pack(np.clip(places, -HALF, HALF)), np.dtype(np.float32))
+
+
+def _areas(surface: Surface) -> Floats:
+    """(F,) areas of the faces."""
+    corners = surface.tree.vertices[surface.tree.faces]
+    found: Floats = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    return found
 
 
 def surface_samples(
@@ -105,7 +144,7 @@ def surface_samples(
         (n, 3) places, (n,) their faces, (n, 3) their barycentric coordinates.
     """
     corners = surface.tree.vertices[surface.tree.faces]
-    areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    areas = _areas(surface)
     if chosen is not None and (areas * chosen).sum() > 0:
         areas = areas * chosen
     ends = np.cumsum(areas)

@@ -25,6 +25,9 @@ def frame(subject: Subject, options: Any) -> Made:
     report, bodies = subject.scan.surface.report, subject.bodies
     return {
         "world_from_scan": subject.world_from_scan, "scan_scale": np.float64(subject.scan_scale),
+        "cube_half_side": np.float64(subject.half_side), "notes": "; ".join(subject.notes),
+        "outside_cube": float((np.abs(subject.vertices) > subject.half_side).any(1).mean()),
+        "body_outside": bodies.outside if bodies else None,
         "height": np.float64(subject.height),
         "faces": report.faces, "open_edges": report.open_edges, "crossing_faces": report.crossing_faces,
         "turned_faces": report.turned_faces, "parts": report.parts, "sdf_method": report.method,
@@ -83,8 +86,8 @@ def grid(subject: Subject, options: Any) -> Made:
     """Signed distances on a lattice, of the scan and of the fit."""
     places = body_volume.grid_points(subject.half_side, GRID).astype(np.float32)
     shape = (GRID, GRID, GRID)
-    made: dict[str, Any] = {"grid_half_side": np.float64(subject.half_side)}
-    made["grid"] = subject.scan.surface.signed_distance(places).distance.astype(np.float16).reshape(shape)
+    distance = subject.scan.surface.signed_distance(places).distance
+    made: dict[str, Any] = {"grid": distance.astype(np.float16).reshape(shape)}
     if subject.bodies is not None:
         found = subject.body_points(places, 1)
         made |= {"grid_body_face": found.face.reshape(shape), "grid_body_bary": found.bary.reshape(*shape, 3),
@@ -110,13 +113,17 @@ SUBJECT_LABELS = (
         Field("scan_scale", "float64", (), "npz", "1 / raw unit", meaning="1.8 / height in raw units, by which PIFu "
               "and ICON scale every scan to 180 of their units"),
         Field("height", "float64", (), "npz", "metre", "world", "of the scan, lowest to highest point"),
+        Field("cube_half_side", "float64", (), "npz", "metre", "world", "from the origin to the sides of the cube that "
+              "uniform points, `grid` and `body_volume` fill: 1.024 / 1.8 of the height, as the references' pictures"),
     ), (Column("faces", "int64", "faces of the scan"), Column("open_edges", "int64", "edges of the scan with an open "
         "side"), Column("crossing_faces", "int64", "faces of the scan that cross others"),
         Column("turned_faces", "int64", "faces that looked the wrong way"), Column("parts", "int64", "connected parts"),
         Column("crowded_edges", "int64", "edges of more than two faces"), Column("flat_faces", "int64", "without area"),
         Column("nested", "bool", "a part lies inside another, or behind a hole"),
         Column("sdf_method", "string", "how signs are told: pseudonormal, winding (where a mesh is not clean)"),
-        Column("gender", "string", "of the body model"),
+        Column("gender", "string", "of the body model"), Column("notes", "string", "what the scan's files lack"),
+        Column("outside_cube", "float64", "share of the scan's vertices outside the cube, and so beyond the pictures"),
+        Column("body_outside", "float64", "share of the fit's vertices more than 2 cm outside the scan"),
         Column("fit_distance", "float64", "metres, mean over the fit's vertices to the scan"))),
     Label("points", scan_pool.VERSION + GEOMETRY, points, (
         Field("points", "float32", ("points", 3), "npy", "metre", "world", "pool in strata, random within each", PLACE),
@@ -161,9 +168,8 @@ SUBJECT_LABELS = (
         Field("scan_surface_rgb", "uint8", ("surface", 3), "npy", "sRGB", meaning="colour of that place"),
     )),
     Label("grid", 1 + GEOMETRY, grid, (
-        Field("grid", "float16", CUBE3, "blosc", "metre", "world", "signed distance to the scan at the centres of a "
-              "cube's cells; axes x, y, z"),
-        Field("grid_half_side", "float64", (), "npz", "metre", "world", "from the origin to the cube's sides"),
+        Field("grid", "float16", CUBE3, "blosc", "metre", "world", "signed distance to the scan at the centres of the "
+              "cells of the cube (`cube_half_side`); axes x, y, z of the world, z fastest"),
         Field("grid_body_face", "uint16", CUBE3, "blosc", meaning="closest face of the fit", optional=True),
         Field("grid_body_bary", "float32", (*CUBE3, 3), "blosc", meaning="where in it", storage=body_points.STORAGE,
               optional=True),
@@ -171,8 +177,8 @@ SUBJECT_LABELS = (
               optional=True),
     ), default=False),
     Label("voxels", body_volume.VERSION + BODY + GEOMETRY, voxels, (
-        Field("body_volume", "uint8", ("bodies", *CUBE3, 3), "blosc", meaning="canonical colours inside each body, "
-              "1 to 255 for 0 to 1, 0 empty: PaMIR's semantic volume; axes x, y, z of the references' cube",
-              optional=True),
+        Field("body_volume", "uint8", ("bodies", *CUBE3, 3), "blosc", "", "world", "canonical colours inside each "
+              "body, 1 to 255 for 0 to 1, 0 empty: PaMIR's semantic volume; cells of the cube (`cube_half_side`), axes "
+              "x, y (up), z of the world", optional=True),
     ), default=False),
 )  # fmt: skip

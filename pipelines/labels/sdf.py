@@ -12,10 +12,10 @@ from .mesh_crossings import crossing_faces
 from .mesh_nearest import nearest
 from .mesh_to_sdf_backend import SAMPLES, ask
 from .mesh_topology import Topology, topology
-from .mesh_tree import MeshTree, checked_mesh, flat_faces, mesh_tree, tree_of
+from .mesh_tree import MeshTree, checked_mesh, checked_points, flat_faces, mesh_tree, tree_of
 from .pseudonormals import FeatureNormals, behind, feature_normals
 from .space_curve import along_curve
-from .winding import Winding
+from .winding import Winding, outwards
 
 Method = Literal["pseudonormal", "winding"]
 Backend = Literal["tree", "mesh_to_sdf"]
@@ -88,8 +88,8 @@ def signed_distance(
         samples: points that mesh-to-sdf samples.
 
     Raises:
-        FormatError: the mesh has no faces, faces without vertices, or positions that are not finite.
-        ValueError: points are not finite.
+        FormatError: the mesh has no faces, faces without vertices, or positions that are not finite or beyond 1e15.
+        ValueError: points are not finite, or beyond 1e15.
         UsageError: there is no such backend, or its package is not installed.
         TesseraError: mesh-to-sdf's process failed, or was ended.
     """
@@ -97,7 +97,7 @@ def signed_distance(
         return Surface(vertices, faces, threads=threads).signed_distance(points)
     if backend != "mesh_to_sdf":
         raise UsageError(f"no backend {backend!r} for signed distances (backends: {', '.join(get_args(Backend))})")
-    tree, given = mesh_tree(vertices, faces), np.ascontiguousarray(points, np.float64).reshape(-1, 3)
+    tree, given = mesh_tree(vertices, faces), checked_points(points)
     found = nearest(tree, given, threads)
     told = ask(tree.vertices, tree.faces, given, samples, threads)
     return SignedDistance(told.distance, found.face, found.bary, float("nan"))
@@ -117,13 +117,13 @@ class Surface:
         threads: that share the work.
 
     Raises:
-        FormatError: the mesh has no faces, faces without vertices, or positions that are not finite.
+        FormatError: the mesh has no faces, faces without vertices, or positions that are not finite or beyond 1e15.
     """
 
     def __init__(self, vertices: ArrayLike, faces: ArrayLike, method: Method | None = None, threads: int = 1) -> None:
         self._threads = threads
-        self.tree, self.topology = self._look(*checked_mesh(vertices, faces))
-        found = self.topology
+        self.tree, found = self._look(*checked_mesh(vertices, faces))
+        self.topology = found = outwards(self.tree, found, threads)
         crossing = int(crossing_faces(self.tree, found.corners, threads).sum())
         flat = flat_faces(self.tree)
         self._winding: Winding | None = None
@@ -145,15 +145,15 @@ class Surface:
             points: (n, 3) in the mesh's frame.
 
         Raises:
-            ValueError: points are not finite.
+            ValueError: points are not finite, or beyond 1e15.
         """
-        given = np.ascontiguousarray(points, np.float64).reshape(-1, 3)
-        if not np.isfinite(given).all():
-            raise ValueError("points are not finite")
+        given = checked_points(points)
         order = along_curve(given)
         found = nearest(self.tree, given, self._threads, order)
         if self._normals is not None:
             inside = behind(self.tree, given, found, self.topology, self._normals, self._threads)
+            corners = self.tree.boxes[0].astype(np.float64)  # beyond, rounding alone tells faces apart
+            inside &= found.distance <= np.linalg.norm(corners[:, 1].max(0) - corners[:, 0].min(0))
             doubt = 0.0
         else:
             numbers = self._numbers().at(given, self._threads, clear=found.distance, order=order)
@@ -162,8 +162,8 @@ class Surface:
         return SignedDistance(np.where(inside, -found.distance, found.distance), found.face, found.bary, doubt)
 
     def winding_number(self, points: ArrayLike, skip: ArrayLike | None = None) -> NDArray[np.float64]:
-        """Winding number round each of (n, 3) points; `skip` (n,) is a face that is left out."""
-        return self._numbers().at(points, self._threads, skip)
+        """Winding number round each of (n, 3) points; `skip` (n,) is a face that is left out; raises as above."""
+        return self._numbers().at(checked_points(points), self._threads, skip)
 
     def _numbers(self) -> Winding:
         if self._winding is None:

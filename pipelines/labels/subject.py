@@ -44,6 +44,7 @@ class Bodies:
         vertices: (B, V, 3) float32 metres; body 0 is the fit. Labels are computed of these, as rounded.
         joints: (B, J, 3) float32 metres.
         distance: mean distance of the fit's vertices to the scan, metres.
+        outside: share of the fit's vertices more than 2 cm outside the scan.
     """
 
     kind: str
@@ -61,6 +62,7 @@ class Bodies:
     vertices: NDArray[np.float32]
     joints: NDArray[np.float32]
     distance: float
+    outside: float
 
 
 @dataclass(eq=False)
@@ -77,6 +79,7 @@ class Subject:
         scan_scale: 1.8 / the height in raw units.
         world_from_scan: (4, 4) from raw units.
         bodies: the fit and its noise variants; None where the scan has no fit.
+        notes: what the scan's files lack, or what was not read of them.
     """
 
     name: str
@@ -88,6 +91,7 @@ class Subject:
     scan_scale: float
     world_from_scan: Floats
     bodies: Bodies | None = None
+    notes: tuple[str, ...] = ()
 
     def rng(self, *names: str) -> np.random.Generator:
         """Generator of one purpose, of this subject's alone."""

@@ -5,6 +5,7 @@ of the mesh by their moments up to the second order, as G. Barill et al., "Fast 
 2018.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ CLOSED_FAR = 1.5  # enough to tell which whole number it is
 WHOLE = 0.1  # a winding number that is this close to a whole number may stand for those of points near by
 KNOWN = 16  # points whose numbers are remembered for that
 DOUBT = 0.2  # a winding number that is this close to 0.5 is computed again, with more of the mesh as it is
+PLACES = 64  # faces of a part, at most, that tell whether it lies in others
 MOMENTS = 13  # centre, radius, normal x area, and the symmetric part of (place - centre) x normal x area
 
 
@@ -77,6 +79,38 @@ class Winding:
             _winding(points, part, skip, clear, *tables, *self._boundary.tables, far, out)
 
         in_threads(one, range(0, len(order), CHUNK), threads)
+
+
+def outwards(tree: MeshTree, found: Topology, threads: int = 1) -> Topology:
+    """Turn closed parts that look inwards, with all that is in them; those in other parts are left: cavities do.
+
+    Args:
+        tree: of the mesh.
+        found: its topology.
+        threads: that share the work.
+    """
+    if not found.inward.any():
+        return found
+    order = np.argsort(found.component, kind="stable")
+    order = order[found.component[order] >= 0]
+    ends = np.cumsum(np.bincount(found.component[order], minlength=found.component_count))
+    some = [part[:: -(-len(part) // PLACES)] for part in np.split(order, ends[:-1])]
+    chosen, starts = np.concatenate(some), np.cumsum([0, *map(len, some[:-1])])
+    middle = tree.vertices[tree.faces[chosen]].mean(1)
+
+    def deep(parts: NDArray[np.int_]) -> NDArray[np.bool_]:
+        """Of each part, whether all of it lies in others; these count by `parts`: 1 as they are, -1 turned, 0 not."""
+        side = np.where(found.component < 0, 0, found.side * parts[found.component]).astype(np.int8)
+        numbers = Winding(tree, replace(found, side=side, open_edges=0)).at(middle, threads, chosen)
+        own = np.where(found.inward, -parts, parts)[found.component[chosen]] / 2  # of a closed part's own faces
+        return np.asarray(np.minimum.reduceat(np.abs(numbers - own), starts) > 0.5)
+
+    turned = found.inward & ~deep(np.where(found.inward, -1, 1))
+    if not turned.any():
+        return found
+    turned |= deep(np.where(turned, -1, 0))
+    flip = (found.component >= 0) & turned[found.component]
+    return replace(found, inward=found.inward & ~turned, side=np.where(flip, -found.side, found.side))
 
 
 @njit(cache=True, nogil=True)

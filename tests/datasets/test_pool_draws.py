@@ -21,20 +21,38 @@ POOL = Schema(
 
 
 @given(st.integers(1, 100_000), st.sampled_from([icon_balance, pifu_balance]))
-def test_half_inside_and_sixteen_near_to_one_uniform(count, balance):
+def test_half_inside_and_uniform_as_rare_as_in_what_the_references_keep(count, balance):
     drawn = balance(count)
     assert sum(drawn.values()) == count and set(drawn) <= set(STRATA) and min(drawn.values()) > 0
-    for side, half in (("inside", count // 2), ("outside", count - count // 2)):
+    for side, half, of in (("inside", count // 2, 500), ("outside", count - count // 2, 10)):
         near, uniform = drawn.get(f"near_5cm_{side}", 0), drawn.get(f"uniform_{side}", 0)
-        assert near + uniform == half and abs(near - half * 16 / 17) <= 0.5
+        assert near + uniform == half and abs(uniform - half / of) <= 0.5
     assert sum(drawn.get(f"{kind}_inside", 0) for kind in ("near_5cm", "uniform")) <= count / 2  # theirs: at most half
 
 
 def test_the_references_numbers():
     assert icon_balance() == {
-        "near_5cm_inside": 3765, "uniform_inside": 235, "near_5cm_outside": 3765, "uniform_outside": 235,
+        "near_5cm_inside": 3992, "uniform_inside": 8, "near_5cm_outside": 3600, "uniform_outside": 400,
     }  # fmt: skip
     assert sum(pifu_balance().values()) == 5000
+
+
+def test_the_shares_are_those_of_the_references_rule():
+    """Their rule played on a body of discs in a slab: 4 N near and N / 4 uniform, shuffled, half kept of each side."""
+    rng, count = np.random.default_rng(0), 400_000
+    radii = np.array([0.15, 0.08, 0.08, 0.045, 0.045])  # metres: torso, legs, arms
+    centres = np.array([[0, 0], [-0.5, 0], [0.5, 0], [-0.8, 0], [0.8, 0]])
+    which = rng.choice(5, 4 * count, p=radii / radii.sum())
+    angle = rng.uniform(0, 2 * np.pi, 4 * count)
+    near = centres[which] + radii[which, None] * np.stack([np.cos(angle), np.sin(angle)], 1)
+    near += rng.normal(scale=0.05, size=near.shape)
+    half_side = np.sqrt((np.pi * radii**2).sum() / 0.012) / 2  # the person fills 1.2 % of the cube
+    points = np.concatenate([near, rng.uniform(-half_side, half_side, (count // 4, 2))])
+    uniform = np.arange(len(points)) >= 4 * count
+    inside = (np.linalg.norm(points[:, None] - centres, axis=2) < radii).any(1)
+    for side, found in (("inside", uniform[inside].mean()), ("outside", uniform[~inside].mean())):
+        drawn = icon_balance(8000)
+        assert drawn[f"uniform_{side}"] / 4000 == pytest.approx(found, rel=0.3)
 
 
 @pytest.mark.parametrize("count", [0, -1, 2.5, True, "8000"])

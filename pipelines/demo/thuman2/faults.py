@@ -81,7 +81,7 @@ FAULTS: dict[str, tuple[Callable[[Path, Path], None], str]] = {
     "open mesh": (_open_mesh, "kept; signs by winding numbers, its doubt in the index"),
     "flipped faces": (_flipped_faces, "kept; faces turned, their number in the index"),
     "stray component": (_stray_component, "kept; one part more in the index"),
-    "missing texture": (_missing_texture, "kept; no colours"),
+    "missing texture": (_missing_texture, "rejected, with the texture's path"),
     "wrong-scale fit": (_wrong_scale_fit, "rejected: the fit lies far from the scan"),
     "hostile pickle": (_hostile_pickle, "rejected: the pickle names a class that is none of ours; nothing runs"),
 }

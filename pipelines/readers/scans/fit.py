@@ -15,7 +15,8 @@ GENDERS = ("male", "female", "neutral")
 MARK = "tessera_stand_in"  # key of a fit that was made with a free stand-in for the body model
 BODY, SMPL_BODY, HAND, HAND_PCA = 63, 69, 45, 12
 MOST_BETAS = 400
-LARGEST_SCALE = 1e4  # raw units a metre
+SMALLEST_SCALE, LARGEST_SCALE = 1e-6, 1e4  # raw units a metre
+LARGEST = 1e6  # number of any parameter
 Floats = NDArray[np.float64]
 LATER = (
     "hands of 45 numbers are the later representation of THuman2.1 (ids from 0526), whose gender its authors do not "
@@ -79,8 +80,8 @@ def thuman2_fit(values: Mapping[str, Any], source: str = "fit", later_gender: Ge
         later_gender: of the later representation, whose hands are 45 axis-angles; its authors do not state it.
 
     Raises:
-        FormatError: a parameter is missing, of another shape, or not finite; or it is the later representation, and no
-            gender is given.
+        FormatError: a parameter is missing, of another shape, not finite, or absurd; or it is the later representation,
+            and no gender is given.
     """
     read = _Parameters(values, source)
     hands = [read.row(f"{side}_hand_pose", HAND_PCA, HAND) for side in ("left", "right")]
@@ -138,7 +139,7 @@ def pamir_fit(values: Mapping[str, Any], source: str = "fit", gender: Gender = "
         gender: of the model.
 
     Raises:
-        FormatError: a parameter is missing, of another shape, or not finite.
+        FormatError: a parameter is missing, of another shape, not finite, or absurd.
     """
     read = _Parameters(values, source)
     pose = read.row("body_pose", 3 + SMPL_BODY)
@@ -157,7 +158,7 @@ def cape_fit(values: Mapping[str, Any], gender: Gender, source: str = "fit") -> 
         source: what it is called in messages.
 
     Raises:
-        FormatError: a parameter is missing, of another shape, or not finite.
+        FormatError: a parameter is missing, of another shape, not finite, or absurd.
     """
     read = _Parameters(values, source)
     pose = read.row("pose", 3 + SMPL_BODY)
@@ -209,15 +210,19 @@ class _Parameters:
         if array.size != size or (sizes and size not in sizes):
             wanted = " or ".join(f"(1, {n})" for n in sizes) or "(1, n)"
             raise FormatError(f"{self.source}: {name} has the shape {array.shape}, expected {wanted}")
-        if not np.isfinite(array).all():
+        numbers = array.reshape(-1).astype(np.float64)
+        if not np.isfinite(numbers).all():
             raise FormatError(f"{self.source}: {name} is not finite")
-        return array.reshape(-1).astype(np.float64)
+        if (absurd := numbers[np.abs(numbers) > LARGEST]).size:
+            raise FormatError(f"{self.source}: {name} holds {absurd[0]:g}; numbers of a fit are at most {LARGEST:g}")
+        return numbers
 
     def scale(self, name: str) -> float:
-        """A number above zero."""
+        """Raw units a metre."""
         scale = float(self.row(name, 1)[0])
-        if not 0 < scale <= LARGEST_SCALE:
-            raise FormatError(f"{self.source}: {name} is {scale}; a scale lies between 0 and {LARGEST_SCALE:g}")
+        if not SMALLEST_SCALE <= scale <= LARGEST_SCALE:
+            allowed = f"between {SMALLEST_SCALE:g} and {LARGEST_SCALE:g}"
+            raise FormatError(f"{self.source}: {name} is {scale}; a scale lies {allowed}")
         return scale
 
     def betas(self) -> Floats:

@@ -28,7 +28,7 @@ def plan_folder(raw: Raw, units_per_metre: float | None = None, gender: Gender |
 
     Args:
         raw: RAW.
-        units_per_metre: of all meshes; None where it is not known.
+        units_per_metre: of all meshes; None where it is not known (GLB files are in metres).
         gender: of the fits' models; None where they say it.
 
     Raises:
@@ -52,7 +52,8 @@ def plan_folder(raw: Raw, units_per_metre: float | None = None, gender: Gender |
         fit = _fit(raw, mesh, alone)
         notes["meshes without a fit"] += fit is None
         kind: Kind | None = "any" if fit else None
-        scan = ScanUnit(NAME, mesh, None, fit, kind, gender, units_per_metre)
+        metres = 1.0 if units_per_metre is None and mesh.lower().endswith(".glb") else units_per_metre  # glTF's unit
+        scan = ScanUnit(NAME, mesh, None, fit, kind, gender, metres)
         units[name] = planned(name, split, mesh, partial(_unit, raw, scan, name, split))
     if not units:
         raise RawDataError(f"{raw}: no mesh in it{', or none that a list names' if listed else ''}; {EXPECTED}")

@@ -13,6 +13,7 @@ from .textures import Pixels, decode_picture
 MOST_BYTES = 4 << 20  # of an MTL file
 MOST_MATERIALS = 256
 GREY = (204, 204, 204)  # of a material that says nothing
+NO_TEXTURE = "is missing: no texture"  # end of a note
 SEVERAL = re.compile(r"\S+\.mtl(\s+\S+\.mtl)+", re.IGNORECASE)  # one name may have blanks in it
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")  # or a drive
 OPTION = re.compile(r"-[A-Za-z]+((?:\s+(?:[-+]?[\d.]+(?:e[-+]?\d+)?|on|off|[rgbmlz]))*)\s+", re.ASCII)
@@ -96,7 +97,7 @@ def read_materials(files: RawFiles, path: str, lines: list[str], notes: list[str
         try:
             data = files.read(source)
         except FileNotFoundError:
-            notes.append(f"{source} is missing: no texture")
+            notes.append(f"{source} {NO_TEXTURE}")
             continue
         for name, material in parse_mtl(data, source).items():
             picture = beside(source, material.picture) if material.picture else None
@@ -114,7 +115,7 @@ def read_picture(files: RawFiles, path: str, notes: list[str]) -> Pixels | None:
     try:
         data = files.read(path)
     except FileNotFoundError:
-        notes.append(f"{path} is missing: no texture")
+        notes.append(f"{path} {NO_TEXTURE}")
         return None
     with files.stages("decode texture"):
         return decode_picture(data, path)

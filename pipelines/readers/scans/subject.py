@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....datasets.errors import RawDataError
-from ...bodies.fitted import ScanFrame, check_fit, parameters, posed, scan_frame
+from ...bodies.fitted import ScanFrame, check_fit, check_inside, parameters, posed, scan_frame
 from ...bodies.model import BodyModel, load_model, model_path
 from ...bodies.model_files import Kind
 from ...bodies.noise import noisy
@@ -20,6 +20,7 @@ from ...rawfiles import RawFiles
 from ...recipe import Reject, Sample, Unit
 from .fit import BodyFit
 from .fit_files import read_fit
+from .materials import NO_TEXTURE
 from .mesh import ScanMesh
 from .meshes import read_mesh
 from .shared_body import shared_model
@@ -55,7 +56,10 @@ def read_subject(unit: Unit, files: RawFiles, options: ScanOptions, kind: Kind) 
 
 def load_subject(unit: Unit, scan: ScanUnit, files: RawFiles, options: ScanOptions, kind: Kind) -> Subject:
     """The scan in its world frame, with the bodies that go with it."""
-    mesh = read_mesh(files, scan.scan, scan.texture)
+    mesh = used_vertices(read_mesh(files, scan.scan, scan.texture))
+    lost = [note for note in mesh.notes if note.endswith(NO_TEXTURE)]
+    if lost and options.untextured == "reject":
+        raise RawDataError(f"{lost[0]}; --untextured grey keeps such scans, in grey")
     fit = read_fit(files, scan.fit, scan.fit_kind, scan.gender) if scan.fit and scan.fit_kind else None
     with files.stages("place"):
         metres = _metres(mesh, scan, fit, options)
@@ -91,8 +95,18 @@ def _subject(unit: Unit, mesh: ScanMesh, frame: ScanFrame) -> Subject:
     paint = Paint(mesh.faces, mesh.uv, mesh.face_uv, mesh.texture, mesh.colours)
     return Subject(
         name=unit.name, seed=unit.seed, vertices=frame.to_world(mesh.vertices), faces=mesh.faces, paint=paint,
-        height=frame.height, scan_scale=frame.scan_scale, world_from_scan=frame.world_from_scan,
+        height=frame.height, scan_scale=frame.scan_scale, world_from_scan=frame.world_from_scan, notes=mesh.notes,
     )  # fmt: skip
+
+
+def used_vertices(mesh: ScanMesh) -> ScanMesh:
+    """The mesh without vertices that no face has, which would count for its height."""
+    used, faces = np.unique(mesh.faces, return_inverse=True)
+    if len(used) == len(mesh.vertices):
+        return mesh
+    colours = None if mesh.colours is None else mesh.colours[used]
+    faces = faces.reshape(-1, 3).astype(np.int32)
+    return replace(mesh, vertices=mesh.vertices[used], faces=faces, colours=colours)
 
 
 def _bodies(
@@ -122,4 +136,5 @@ def _bodies(
         reference_scale=reference_scale, reference_translation=reference_translation,
         vertices=np.stack([vertices for vertices, _ in made]).astype(np.float32),
         joints=np.stack([joints for _, joints in made]).astype(np.float32), distance=distance,
+        outside=check_inside(subject.scan.surface, made[0][0]),
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -32,6 +33,7 @@ class ScanOptions(LabelOptions):
         camera: orthographic as PIFu and ICON render, or perspective as PaMIR does.
         pitch: degrees that the cameras are raised by; several, separated by commas, give as many rings of views.
         body_models: folder of the user's SMPL-X (and SMPL) models; `body_models` in RAW by default.
+        untextured: reject scans whose texture is missing though their materials name it, or keep them in grey.
         fits: use the body models that were fitted to the scans, or ignore them.
         normalise: metres by the scale of the fit (or the units that the data set states), or by `--height`.
         height: metres from head to foot, with `--normalise height`: the same for all.
@@ -46,6 +48,7 @@ class ScanOptions(LabelOptions):
     camera: Literal["orthographic", "perspective"] = "orthographic"
     pitch: str = "0"
     body_models: Path | None = None
+    untextured: Literal["reject", "grey"] = "reject"
     fits: Literal["use", "ignore"] = "use"
     normalise: Literal["fit", "height"] = "fit"
     height: float = 1.7
@@ -88,6 +91,11 @@ def check_options(options: ScanOptions) -> None:
     for name, (low, high) in ranges.items():
         if not low <= getattr(options, name) <= high:
             raise UsageError(f"--{name.replace('_', '-')} {getattr(options, name)}: from {low} to {high}")
+    usual = ScanOptions()
+    if options.lights != usual.lights and "relit" not in re.split(r"[,\s]+", options.with_):
+        raise UsageError(f"--lights {options.lights}: only with --with relit")
+    if options.height != usual.height and options.normalise != "height":
+        raise UsageError(f"--height {options.height}: only with --normalise height")
 
 
 def with_views(plan: Plan, raw: Raw, options: ScanOptions, kind: Kind) -> Plan:
@@ -112,6 +120,11 @@ def with_views(plan: Plan, raw: Raw, options: ScanOptions, kind: Kind) -> Plan:
     scans = {unit.name: ScanUnit.of(unit) for unit in plan.units if unit.payload}
     if options.fits == "ignore":
         scans = {name: replace(scan, fit=None, fit_kind=None) for name, scan in scans.items()}
+    if scans and options.normalise == "fit" and not any(x.fit or x.units_per_metre for x in scans.values()):
+        raise UsageError(
+            f"{raw}: no scan has a fit, so how large a unit is is not known: give all people one height by --normalise "
+            "height (--height 1.7), or, with recipe scans, say it by --units-per-metre"
+        )
     models = _models(raw, options, kind, [scan for scan in scans.values() if scan.fit])
     return replace(plan, units=tuple(_unit(unit, scans.get(unit.name), places, models) for unit in plan.units))
 
@@ -162,6 +175,9 @@ def _models(raw: Raw, options: ScanOptions, kind: Kind, fitted: Sequence[ScanUni
             found[gender] = _sha256(path, path.stat().st_size, path.stat().st_mtime_ns)
     if not found and missing is not None:
         raise missing
+    if all(scan.fit_kind == "thuman2" or scan.gender for scan in fitted):  # no other model can come in
+        needed |= {next(iter(found))}  # whose canonical colours all share
+        found = {gender: sha for gender, sha in found.items() if gender in needed}
     return found
 
 

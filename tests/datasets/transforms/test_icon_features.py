@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tessera.datasets import Catalog, FormatError, SchemaError, Stream, UsageError
+from tessera.datasets import Catalog, Field, FormatError, SchemaError, Stream, UsageError
 from tessera.datasets.transforms import load_transform
 
 from .bodies import BODIES, FIELDS, POINTS, VERTICES, add_asset, asset, record_of, vertex_normals, write_bodies
@@ -14,6 +14,7 @@ from .scene import copies, same
 
 ALL = ("sdf", "cmap", "norm", "vis", "part")
 CLIP = 0.15
+LOOKED_UP = ("subject.body_face", "subject.body_bary", "subject.body_normals", "body_visible")
 
 
 def of_body(record, body=0):
@@ -52,7 +53,10 @@ def test_features_are_those_of_the_projected_body(seed, body):
     record = of_body(whole, body)
     before = copies(record)
     found = load_transform("icon_features", features=ALL, assets=arrays)(record)
-    assert same(record, before) and list(found) == [*record, *(f"icon_{name}" for name in ALL)]
+    names = [*record, *(f"icon_{name}" for name in ALL)]
+    assert same(record, before) and list(found) == [name for name in names if name not in LOOKED_UP]
+    kept = load_transform("icon_features", features=ALL, assets=arrays, drop=False)(record)
+    assert list(kept) == names and all(kept[name] is record[name] for name in record)
     wanted = oracle(record, arrays, vertices[body])
     near = np.abs(wanted["sdf"]) < CLIP
     assert 0 < near.sum() < POINTS and 0 < wanted["vis"].sum() < POINTS
@@ -90,7 +94,7 @@ def test_features_do_not_depend_on_which_others_are_asked_for_nor_on_what_else_i
     whole, arrays, _ = record_of(seed)
     record = of_body(whole)
     every = load_transform("icon_features", features=ALL, assets=arrays)(record)
-    transform = load_transform("icon_features", features=sorted(chosen), assets=arrays)
+    transform = load_transform("icon_features", features=sorted(chosen), assets=arrays, drop=False)
     found = transform({name: record[name] for name in transform.reads})
     assert {entry.name for entry in transform.writes} == {f"icon_{name}" for name in chosen} == set(found) - set(record)
     for entry in transform.writes:
@@ -187,7 +191,7 @@ def test_binding_names_what_is_missing_and_what_goes_before():
 def test_a_stream_gives_the_body_of_its_data_set(tmp_path):
     root = write_bodies(tmp_path / "people")
     names = [name for name in FIELDS if "joints" not in name and "strata" not in name]
-    transforms = [load_transform("pick_body", body="random"), load_transform("icon_features", features=ALL)]
+    transforms = [load_transform("pick_body", body="random"), load_transform("icon_features", features=ALL, drop=False)]
     stream = Stream(root, "views", fields=names, transforms=transforms, sample={"subject.points": 30})
     batch = next(iter(stream))
     stream.close()
@@ -221,3 +225,65 @@ def test_a_data_set_without_a_body_says_which_option_makes_one(tmp_path):
         Stream(root, "views", fields=names, transforms=arrays)
     only = [load_transform("pick_body"), load_transform("icon_features", features=["sdf"])]
     assert "icon_sdf" in next(iter(Stream(root, "views", fields=names, transforms=only, threads=0)))
+
+
+def test_what_the_features_were_looked_up_with_is_gone_and_a_second_one_says_why(tmp_path):
+    root = write_bodies(tmp_path / "people")
+    names = [name for name in FIELDS if "strata" not in name and "joints" not in name]
+    chain = [load_transform("pick_body"), load_transform("icon_features", features=["sdf", "cmap"])]
+    batch = next(iter(Stream(root, "views", fields=names, transforms=chain, threads=0)))
+    assert not {"subject.body_face", "subject.body_bary"} & set(batch)
+    assert {"subject.body_sdf", "calib", "subject.body_normals", "body_visible", "icon_sdf", "icon_cmap"} <= set(batch)
+    with pytest.raises(UsageError, match=r"no subject.body_face, subject.body_bary; .*drop=False"):
+        Stream(root, "views", fields=names, transforms=[*chain, load_transform("icon_features", features=["vis"])])
+    chain[1] = load_transform("icon_features", features=["sdf", "cmap"], drop=False)
+    both = [*chain, load_transform("icon_features", features=["vis"])]
+    assert "icon_vis" in next(iter(Stream(root, "views", fields=names, transforms=both, threads=0)))
+
+
+MIRRORED = ("sdf", "norm", "vis")
+NAMES = [name for name in FIELDS if "joints" not in name and "strata" not in name]
+
+
+def test_features_but_colours_and_parts_can_be_mirrored_without_keep(tmp_path):
+    root = write_bodies(tmp_path / "people")
+    chain = [load_transform("pick_body", body=1), load_transform("icon_features", features=MIRRORED)]
+    before, after = (
+        next(iter(Stream(root, "views", fields=NAMES, transforms=each, threads=0, order="sequential")))
+        for each in (chain, [*chain, load_transform("random_flip", probability=1)])
+    )
+    turned = after["icon_norm"].numpy()
+    np.testing.assert_array_equal(turned, before["icon_norm"].numpy() * np.float32([-1, 1, 1]))
+    for name in ("icon_sdf", "icon_vis", "subject.body_sdf"):
+        np.testing.assert_array_equal(after[name].numpy(), before[name].numpy())
+    # the mirrored normals are those of the mirrored body in the mirrored camera
+    assert (after["subject.points"][..., 0] == -before["subject.points"][..., 0]).all()
+    assert not np.array_equal(after["calib"], before["calib"])
+
+
+@pytest.mark.parametrize("feature", ["cmap", "part"])
+def test_a_mirror_refuses_colours_and_parts_and_faces_whose_colours_and_parts_have_sides(tmp_path, feature):
+    root = write_bodies(tmp_path / "people")
+    pick, flip = load_transform("pick_body"), load_transform("random_flip")
+    features = load_transform("icon_features", features=(*MIRRORED, feature))
+    with pytest.raises(UsageError, match=f"cannot mirror icon_{feature}: leave"):
+        Stream(root, "views", fields=NAMES, transforms=[pick, features, flip])
+    with pytest.raises(UsageError, match=r"cannot mirror subject.body_face: leave .* keep= .* put icon_features"):
+        Stream(root, "views", fields=NAMES, transforms=[pick, flip, features])
+    with pytest.raises(UsageError, match=r"cannot mirror noisy_normal_f, subject.body_face|subject.body_face, noisy"):
+        Stream(root, "views", fields=NAMES, transforms=[flip, pick, features])
+    kept = load_transform("random_flip", keep=["subject.body_face"])
+    Stream(root, "views", fields=NAMES, transforms=[pick, kept, features])
+
+
+def test_a_crop_leaves_all_features_as_they_are():
+    whole, arrays, _ = record_of(3)
+    transform = load_transform("icon_features", features=ALL, assets=arrays)
+    image = Field("image", "uint8", ("height", "width", 3), "png")
+    crop = load_transform("random_crop", size=8, resize=(0.3, 0.3), ratio=1.5)
+    crop.bind({"image": image, "calib": FIELDS["calib"]} | {entry.name: entry for entry in transform.writes})
+    record = transform(of_body(whole)) | {"image": np.zeros((20, 24, 3), np.uint8)}
+    cut = crop(record, np.random.default_rng(0))
+    assert cut["image"].shape == (8, 8, 3) and not np.allclose(cut["calib"], record["calib"])
+    for name in ALL:
+        np.testing.assert_array_equal(cut[f"icon_{name}"], record[f"icon_{name}"], err_msg=name)

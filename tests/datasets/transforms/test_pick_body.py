@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tessera.datasets import Field, SchemaError, Stream, UsageError
+from tessera.datasets import Barycentric, Field, Linear, Octahedral, SchemaError, Stream, UsageError
 from tessera.datasets.transforms import load_transform
 
 from .bodies import BODIES, FIELDS, POINTS, VERTICES, record_of, write_bodies
@@ -96,6 +96,20 @@ def test_what_follows_is_told_what_is_left():
     assert changes["subject.joints"].shape == ("joints", 3) and "subject.points" not in changes
 
 
+def test_what_follows_is_told_what_the_numbers_are_as_long_as_the_last_axis_is_theirs():
+    fields = FIELDS | {
+        "normals": Field("normals", "float32", ("bodies", 3), "npy", "unit vector", "world", storage=Octahedral(14)),
+        "heights": Field("heights", "float32", ("bodies",), "npy", "metre", storage=Linear(0, 2)),
+    }
+    changes = picking(fields).changes
+    assert changes["subject.body_bary"].storage == Barycentric(8)
+    assert changes["normals"].storage == Octahedral(14) and changes["normals"].shape == (3,)
+    assert changes["heights"].storage is None and changes["heights"].shape == ()
+    for name in ("subject.body_bary", "normals"):
+        flip = load_transform("random_flip")
+        flip.bind({name: changes[name]})
+
+
 def test_errors_name_what_is_missing():
     with pytest.raises(UsageError, match="no field has a dimension 'bodies' among points"):
         picking({"points": FIELDS["subject.points"]})
@@ -128,7 +142,7 @@ def test_options_that_make_no_sense_are_refused(options):
 def test_a_stream_delivers_one_body_and_binds_what_follows_to_it(tmp_path):
     root = write_bodies(tmp_path / "people")
     fields = [*AXES, "subject.points", "body_normal_f", "noisy_normal_f"]
-    flip = load_transform("random_flip", joints={"joints": ["left_a", "right_a"]}, keep=["subject.body_bary"])
+    flip = load_transform("random_flip", joints={"joints": ["left_a", "right_a"]}, keep=["subject.body_face"])
     with pytest.raises(UsageError, match="cannot mirror noisy_normal_f"):
         Stream(root, "views", fields=fields, transforms=[flip])
     picks = load_transform("pick_body", body="random")

@@ -33,11 +33,28 @@ def test_strata_hold_what_they_say(pool):
         assert ((pool.sdf[part] < 0) == name.endswith("_inside")).all()
     for number, (kind, (_, sigma)) in enumerate(KINDS.items()):
         part = slice(pool.strata[2 * number], pool.strata[2 * number + 2])
-        assert part.stop - part.start == COUNTS[kind]
-        if sigma is not None:  # along a face's normal, a normal distribution of sigma
+        wanted = COUNTS[kind] + (4000 if kind == "near_1cm" else 0)  # nothing tells where face, hands and feet are
+        assert part.stop - part.start == (0 if kind in ("face", "hands", "feet") else wanted)
+        if sigma is not None and part.stop > part.start:  # along a face's normal, a normal distribution of sigma
             assert 0.9 * sigma < np.sqrt((known[part] ** 2).mean()) < 1.1 * sigma
-    cube = pool.points[pool.strata[-3] :]
-    assert np.abs(np.abs(cube).mean(0) - 0.5).max() < 0.03 and np.abs(cube).max() <= 1.0
+
+
+def test_a_third_and_more_of_the_uniform_points_are_inside_where_they_are_uniform(pool):
+    """A cube has but some hundredth of its points in a person: a stream would draw the same ones again and again."""
+    inside, outside = pool.points[pool.strata[-3] : pool.strata[-2]], pool.points[pool.strata[-2] :]
+    share = np.prod(SIDES) / 8
+    assert len(inside) == pytest.approx(4000 / 3 + share * 4000 * 2 / 3, rel=0.1)
+    np.testing.assert_allclose(np.abs(inside).mean(0), np.array(SIDES) / 4, rtol=0.05)
+    np.testing.assert_allclose(inside.std(0), np.array(SIDES) / np.sqrt(12), rtol=0.05)
+    np.testing.assert_allclose(np.abs(outside).mean(0), (0.5 - share * np.array(SIDES) / 4) / (1 - share), rtol=0.03)
+    assert np.abs(outside).max() <= 1.0
+
+
+def test_what_has_next_to_no_inside_has_a_pool_of_the_same_size():
+    vertices, faces = box((0.8, 1.2, 1e-4))
+    leaning = vertices @ np.array([[0.6, 0, -0.8], [0, 1, 0], [0.8, 0, 0.6]])
+    thin = scan_pool(Surface(leaning, faces), 1.0, np.random.default_rng(0), None, COUNTS)
+    assert len(thin.points) == sum(COUNTS.values()) and thin.strata[-2] - thin.strata[-3] < 100
 
 
 def test_points_are_on_the_grid_that_they_are_stored_on(pool):
@@ -60,8 +77,9 @@ def test_regions_draw_from_their_faces():
     found = scan_pool(Surface(*mesh), 1.0, np.random.default_rng(0), regions, COUNTS)
     number = 2 * list(KINDS).index("face")
     face = found.points[found.strata[number] : found.strata[number + 2]]
-    hands = found.points[found.strata[number + 2] : found.strata[number + 4]]
-    assert face[:, 1].min() > 0.44 and hands[:, 1].min() < -0.4  # no face is of a hand: drawn from all
+    assert face[:, 1].min() > 0.44 and len(face) == COUNTS["face"]
+    assert found.strata[number + 2] == found.strata[number + 6]  # no face is of a hand or foot
+    assert found.strata[2] == COUNTS["near_1cm"] + COUNTS["hands"] + COUNTS["feet"]
 
 
 def test_samples_are_drawn_by_area():

@@ -25,7 +25,7 @@ def soup(rng, count, narrow):
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 2**32), st.sampled_from([3, 40, 900]), st.floats(-12, 12), st.sampled_from([0.0, 1e4]),
+@given(st.integers(0, 2**32), st.sampled_from([3, 40, 900]), st.floats(-12, 10), st.sampled_from([0.0, 1e4]),
        st.sampled_from([0, 2, 5]))  # fmt: skip
 def test_eight_at_once_find_what_one_by_one_do(seed, count, exponent, away, narrow):
     rng = np.random.default_rng(seed)

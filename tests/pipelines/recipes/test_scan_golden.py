@@ -42,7 +42,7 @@ def subject() -> Subject:
         kind="smplx", gender="male", stand_in="", faces=body_faces, parts=(np.arange(len(skin)) % 24).astype(np.uint8),
         face_vertices=np.arange(len(skin)) % 7 == 0, canonical=skin / (0.6, 1.6, 0.4) + 0.5, parameters=parameters,
         scale=1.02, translation=np.array([0.1, 0.2, 0.3]), reference_scale=105.0,
-        reference_translation=np.array([1.0, 2.0, 3.0]), distance=0.05,
+        reference_translation=np.array([1.0, 2.0, 3.0]), distance=0.05, outside=0.01,
         vertices=np.stack([skin, skin * 1.1 + [0.02, 0, 0.01]]).astype(np.float32),
         joints=(np.arange(2 * 55 * 3).reshape(2, 55, 3) / 1000).astype(np.float32),
     )  # fmt: skip

@@ -126,7 +126,7 @@ def test_the_grid_holds_distances_at_its_cells_centres(
     subject: Record, scan: Triangles, bodies: list[Triangles]
 ) -> None:
     """In the cube of the references, 204.8 units where the scan is 180 tall."""
-    half = float(subject["grid_half_side"])
+    half = float(subject["cube_half_side"])
     assert half == pytest.approx(float(subject["height"]) * 102.4 / 180)
     which = np.random.default_rng(0).integers(0, 128, (8000, 3))
     at, points = tuple(which.T), centres(half, which)

@@ -73,8 +73,8 @@ def test_a_killed_and_resumed_run_gives_the_same_bytes(raw: Path, lean: Path, tm
     out = tmp_path / "out"
     arguments = ["shards", "thuman2", "--raw", str(raw), "--out", str(out), "--workers", "0", *LEAN]
     process = subprocess.Popen([sys.executable, "-m", "tessera", *arguments], stderr=subprocess.DEVNULL, cwd="/")
-    for _ in range(6000):  # until the first subject is there, of two
-        if list(out.glob("*/subjects-*.parquet")) or process.poll() is not None:
+    for _ in range(6000):  # until the first subject is there, of two, and its group is noted
+        if list(out.glob("runs/notes/*.json")) or process.poll() is not None:
             break
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
