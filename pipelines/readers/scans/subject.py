@@ -101,11 +101,11 @@ def _subject(unit: Unit, mesh: ScanMesh, frame: ScanFrame) -> Subject:
 
 def used_vertices(mesh: ScanMesh) -> ScanMesh:
     """The mesh without vertices that no face has, which would count for its height."""
-    used, faces = np.unique(mesh.faces, return_inverse=True)
+    used, numbers = np.unique(mesh.faces, return_inverse=True)
     if len(used) == len(mesh.vertices):
         return mesh
     colours = None if mesh.colours is None else mesh.colours[used]
-    faces = faces.reshape(-1, 3).astype(np.int32)
+    faces: NDArray[np.int32] = numbers.reshape(-1, 3).astype(np.int32)
     return replace(mesh, vertices=mesh.vertices[used], faces=faces, colours=colours)
 
 
