@@ -88,7 +88,8 @@ def estimate(
         summary = run_recipe(_with_plan(recipe, sample), options, prepared.raw, part)
         seconds = time.perf_counter() - start - summary.setup_seconds
         if not summary.records:
-            why = summary.rejects[0] if summary.rejects else "no reason was given"
+            first = summary.rejects[0] if summary.rejects else None
+            why = f"{first.unit} ({first.path}): {first.error}" if first else "no reason was given"
             raise TesseraError(f"none of {len(sample.units)} sampled units gave a record; first: {why}")
         dataset = Dataset(part.out or folder)
         look(dataset)

@@ -107,7 +107,10 @@ def select(plan: Plan, settings: RunSettings) -> Plan:
         units = [unit for unit in units if fnmatch.fnmatchcase(unit.name, settings.only)]
         if not units:
             known = ", ".join(unit.name for unit in plan.units[:5])
-            raise UsageError(f"--only {settings.only!r} matches none of {len(plan.units)} units ({known}, ...)")
+            raise UsageError(
+                f"--only {settings.only!r} matches none of {len(plan.units)} units ({known}, ...); it is one pattern, "
+                "such as '000[01]' or 'ai_001_*'"
+            )
     if settings.limit is not None:
         left, kept = settings.limit, []
         for unit in units:
@@ -220,5 +223,11 @@ def _check_same(out: Path | str, old: Catalog, new: Catalog) -> None:
         before = old.tables.get(table)
         if before is None or before.to_json() != schema.to_json():
             mine, theirs = set(schema.by_name), set(before.by_name) if before else set()
-            fields = ", ".join(sorted(mine ^ theirs)) or "shapes or encodings"
-            raise TesseraError(f"{out} has another schema in table {table} ({fields} differ); {how}")
+            options = [
+                f"--{name.replace('_', '-')} {old.options.get(name)} -> {value}"
+                for name, value in new.options.items()
+                if old.options.get(name) != value
+            ]
+            fields = ", ".join(sorted(mine ^ theirs))
+            what = f"{fields} differ" if fields else ", ".join(options) or "shapes or encodings differ"
+            raise TesseraError(f"{out} has another schema in table {table} ({what}); {how}")

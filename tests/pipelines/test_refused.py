@@ -16,7 +16,7 @@ from .conftest import Toy, file_hashes
     [
         ({}, {"with_": "cube"}, r"another schema in table numbers \(cube differ\)"),
         ({}, {"without": "square"}, r"another schema in table numbers \(square differ\)"),
-        ({}, {"points": 9}, r"another schema in table numbers \(shapes or encodings differ\)"),
+        ({}, {"points": 9}, r"another schema in table numbers \(--points \d+ -> 9\)"),
         ({}, {"limit": 3}, r"another selection \(limit None -> 3\)"),
         ({"limit": 3}, {"limit": 4}, r"another selection \(limit 3 -> 4\)"),
         ({}, {"only": "u0*"}, r"another selection \(only None -> 'u0\*'\)"),

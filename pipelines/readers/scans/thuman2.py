@@ -18,7 +18,10 @@ BASES = (".", "thuman2")
 SCAN_FOLDERS = ("scans", "model", ".")  # of ICON, of THuman2.1's release, of THuman2.0's
 FIT_FOLDERS = ("fits", "smplx")
 TRAIN, TEST, FIRST_RELEASE = 500, 5, 526  # ICON: the first 500 train, the next 5 test, the last 21 val
-EXPECTED = "a THuman2 folder holds scans/0000/0000.obj and fits/0000/smplx_param.pkl, or smplx/0000.pkl"
+EXPECTED = (
+    "a THuman2 folder holds scans/0000/0000.obj and fits/0000/smplx_param.pkl, or smplx/0000.pkl; any other folder of "
+    "meshes is for the recipe scans"
+)
 
 
 def plan_thuman2(raw: Raw, need_fit: bool = True, gender: Gender | None = None) -> Plan:

@@ -162,8 +162,11 @@ def _models(raw: Raw, options: ScanOptions, kind: Kind, fitted: Sequence[ScanUni
     folder = models_folder(raw, options)
     needed = {"male" for scan in fitted if scan.fit_kind == "thuman2"}
     needed |= {scan.gender for scan in fitted if scan.gender}
-    for gender in sorted(needed):
-        model_path(folder, gender, kind)
+    try:
+        for gender in sorted(needed):
+            model_path(folder, gender, kind)
+    except UsageError as error:
+        raise UsageError(f"{error}; or leave the fits out: --fits ignore --normalise height") from error
     found: dict[str, str] = {}
     missing = None
     for gender in GENDERS:
