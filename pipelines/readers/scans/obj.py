@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from ....datasets.errors import FormatError
 from ...rawfiles import RawFiles
-from .materials import MOST_MATERIALS, Material, read_materials, read_picture
+from .materials import GREY, MOST_MATERIALS, Material, read_materials, read_picture
 from .mesh import ScanMesh, check_mesh
 from .obj_text import ObjText, parse_obj
 from .textures import Pixels, pack
@@ -61,11 +61,13 @@ def _textured(
         notes.append(f"no material {', '.join(map(repr, unknown[:3]))} in its files: grey")
     paths = {entry.picture for name in names if (entry := materials.get(name)) and entry.picture}
     pictures = {picture: read_picture(files, picture, notes) for picture in sorted(paths)} if has_uv else {}
-    if len(names) <= 1:
+    plain = [entry for name in names if (entry := materials.get(name)) and not entry.picture and entry.colour != GREY]
+    if len(names) <= 1 and not plain:
         return next(iter(pictures.values()), None), uv, face_uv
     if not materials:
         return None, uv, face_uv
-    notes.append(f"{len(names)} materials in one texture")
+    if len(names) > 1:
+        notes.append(f"{len(names)} materials in one texture")
     tiles = [_tile(materials.get(name, Material()), pictures) for name in names]
     return pack(tiles, of_face, text.uv, text.face_uv, path)
 

@@ -8,6 +8,7 @@ import pytest
 import trimesh
 from PIL import Image
 from tessera.datasets.errors import FormatError, RawDataError
+from tessera.pipelines.labels.texture import Paint
 from tessera.pipelines.rawfiles import RawFiles
 from tessera.pipelines.readers.scans import textures
 from tessera.pipelines.readers.scans.materials import Material, parse_mtl
@@ -98,7 +99,7 @@ def test_missing_materials_and_pictures_are_noted(folder, pixels, missing, note)
     ],
 )
 def test_what_has_no_texture_says_so(folder, text, note):
-    folder.put("a.mtl", "newmtl m\nmap_Kd a.png\nnewmtl plain\nKd 1 0 0\n")
+    folder.put("a.mtl", "newmtl m\nmap_Kd a.png\nnewmtl plain\n")
     folder.put("a.obj", text)
     mesh = read_obj(folder.files, "a.obj")
     assert mesh.texture is None and mesh.notes == (note,)
@@ -280,3 +281,13 @@ def test_several_files_of_materials(folder, pixels):
     mesh = read_obj(folder.files, "a.obj")
     assert mesh.notes == ("3 materials in one texture",)
     assert looked_up(mesh, 0) == (255, 0, 0) and looked_up(mesh, 4) == (0, 255, 0)
+
+
+@pytest.mark.parametrize("uv", ["", "vt 0 0\nvt 1 0\nvt 1 1\nvt 0 1\n"])
+def test_one_material_with_a_colour_and_no_picture_gives_that_colour(folder, uv):
+    folder.put("a.mtl", "newmtl red\nKd 1 0 0\n")
+    corner = "1/1 2/2 3/3" if uv else "1 2 3"
+    folder.put("a.obj", f"mtllib a.mtl\nv 0 0 0\nv 1 0 0\nv 1 1 0\n{uv}usemtl red\nf {corner}\n")
+    mesh = read_obj(folder.files, "a.obj")
+    paint = Paint(mesh.faces, mesh.uv, mesh.face_uv, mesh.texture, mesh.colours)
+    np.testing.assert_array_equal(paint.at(np.array([0]), np.full((1, 3), 1 / 3)), [[255, 0, 0]])
