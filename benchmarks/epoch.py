@@ -6,6 +6,7 @@ core, in one process without workers; items take turns.
 
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from ..commands.demo import make_demo
 from ..datasets.catalog import Catalog
+from ..datasets.errors import UsageError
 from ..datasets.table import Dataset
 from ..pipelines.discover import load_recipe
 from ..pipelines.limits import use_one_thread
@@ -41,6 +43,8 @@ def tables(subjects: str = "000[01]", views: int = 6, rounds: int = 8) -> dict[s
         views: of each.
         rounds: items that are made on the fly; each stream gives ten batches after each.
     """
+    if find_spec("embreex") is None:
+        raise UsageError("bench epoch needs embreex, which the reference's inside test uses: pip install -e '.[bench]'")
     recipe = load_recipe("thuman2")
     raw = make_demo(recipe, RAW, Console(stderr=True))
     use_one_thread()

@@ -1,6 +1,7 @@
 """The benchmark of training items: what is made on the fly agrees with what the shards say of the same places."""
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from tessera.benchmarks.items.on_the_fly import POINTS, OnTheFly
 from tessera.benchmarks.items.reference_files import write_reference_files
 from tessera.benchmarks.items.streamed import batches
 from tessera.datasets import Dataset
+from tessera.datasets.errors import UsageError
 from tessera.pipelines.discover import load_recipe
 from tessera.pipelines.run import run_recipe
 from tessera.pipelines.settings import RunSettings
@@ -17,6 +19,7 @@ from tessera.pipelines.settings import RunSettings
 from ..pipelines.recipes.scan_runs import thuman2_demo
 
 Once = Callable[[str, Callable[[Path], object]], Path]
+EMBREE = pytest.mark.skipif(find_spec("embreex") is None, reason="embreex is not here: pip install -e '.[bench]'")
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +35,7 @@ def shards(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@EMBREE
 def test_rows_are_measured_in_one_run(raw: Path, shards: Path, tmp_path: Path) -> None:
     found = epoch.compare(raw, shards, tmp_path / "reference", 2, 1.0)
     steps, rows, sizes = found.values()
@@ -44,6 +48,7 @@ def test_rows_are_measured_in_one_run(raw: Path, shards: Path, tmp_path: Path) -
     assert [row["records"] for row in sizes] == [1, 4]
 
 
+@EMBREE
 def test_an_item_on_the_fly_agrees_with_the_records(raw: Path, shards: Path, tmp_path: Path) -> None:
     data = Dataset(shards)
     write_reference_files(data, tmp_path / "reference")
@@ -61,6 +66,13 @@ def test_an_item_on_the_fly_agrees_with_the_records(raw: Path, shards: Path, tmp
     np.testing.assert_array_equal(made["labels"][sure] > 0, sdf[sure] < 0)
     np.testing.assert_allclose(made["render"].min(), -1, atol=1)
     assert made["cmap"].shape == made["norm"].shape == (POINTS, 3) and made["vis"].mean() > 0.2
+
+
+def test_without_embree_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the reference should: without it, trimesh's inside test takes a quarter of an hour an item."""
+    monkeypatch.setattr(epoch, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"embreex.*pip install -e '\.\[bench\]'"):
+        epoch.tables()
 
 
 def test_batches_have_what_the_item_has(shards: Path) -> None:

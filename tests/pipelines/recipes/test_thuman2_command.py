@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from tessera.commands import pictures, show
 from tessera.datasets import Dataset
-from tessera.datasets.errors import TesseraError
+from tessera.datasets.errors import TesseraError, UsageError
 from tessera.pipelines.bodies.model import load_model, model_path
 from tessera.pipelines.demo.thuman2.files import write_fit
 
@@ -141,10 +141,10 @@ def test_fits_can_be_ignored_and_then_no_body_model_is_needed(raw: Path, tmp_pat
     assert all(len(record["points"]) >= 400_000 for record in Dataset(out).table("subjects"))
 
 
-def test_without_fits_and_without_a_height_the_reject_says_how_to_go_on(raw: Path, tmp_path: Path) -> None:
-    summary = run("thuman2", raw, tmp_path / "out", fits="ignore", max_reject=0.05, **BARE)
-    assert summary.status == 1 and summary.lost_units == 2
-    assert all("--normalise height" in reject.error for reject in rejects(tmp_path / "out").values())
+def test_without_fits_and_without_a_height_one_line_says_how_to_go_on(raw: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"how large a unit is is not known: .*--normalise height"):
+        run("thuman2", raw, tmp_path / "out", fits="ignore", **BARE)
+    assert not (tmp_path / "out").exists()
 
 
 def test_labels_that_are_off_by_default_come_with_their_fields(raw: Path, models: Path, tmp_path: Path) -> None:
@@ -203,7 +203,10 @@ def test_show_draws_views_and_subjects(data: Path, tmp_path: Path) -> None:
     for name in ("0002-000.png", "0005-180.png", "0005.png", "contact_sheet.png"):
         picture = np.asarray(Image.open(tmp_path / name).convert("RGB"))
         assert picture.shape[1] >= 384 and picture.std() > 15, name
-    assert "0002-000" in refused("show", data, "0002", "--out", tmp_path)  # of the other table
+    (tmp_path / "0005.png").unlink()
+    tessera("show", data, "0005", "--out", tmp_path)  # a key of the other table
+    assert (tmp_path / "0005.png").exists()
+    assert "0002-000" in refused("show", data, "0009", "--out", tmp_path)
 
 
 def test_info_and_ls_tell_what_there_is(data: Path) -> None:
