@@ -69,8 +69,9 @@ def known(module: str, name: str) -> Named:
     full = f"{module}.{name}".replace("numpy.core.", "numpy._core.", 1)
     if full in CALLS or full in (*ARRAYS, CHUMPY, "builtins.object") or SPARSE.fullmatch(full):
         return Named(full)
-    admitted = "numpy arrays and plain containers are read, nothing else"
-    raise FormatError(f"names {full[:200]}, which is refused: {admitted}")
+    admitted = "numpy arrays and plain containers are read, nothing else, and nothing was run"
+    mend = "where you trust who made the file, load it with what made it, and pickle its numbers as numpy arrays"
+    raise FormatError(f"names {full[:200]}, which is refused: {admitted}; {mend}")
 
 
 def call(function: Any, arguments: Any, budget: Budget) -> Any:

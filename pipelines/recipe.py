@@ -157,7 +157,7 @@ class Recipe:
         Raises:
             UsageError: `--with` or `--without` names a label that no table has.
         """
-        wanted, unwanted = _names(options.with_), _names(options.without)
+        wanted, unwanted = listed_names(options.with_), listed_names(options.without)
         known = {label.name for spec in self.tables.values() for label in spec.labels}
         for name in sorted((wanted | unwanted) - known):
             raise UsageError(f"no label {name!r} in recipe {self.name} (labels: {', '.join(sorted(known))})")
@@ -204,7 +204,8 @@ class Recipe:
         return {name: value for name, value in _plain(options).items() if name in self.selecting}
 
 
-def _names(listed: str) -> set[str]:
+def listed_names(listed: str) -> set[str]:
+    """Names in a text, separated by commas or blanks."""
     return {name for name in re.split(r"[,\s]+", listed) if name}
 
 

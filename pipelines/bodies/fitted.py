@@ -6,18 +6,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ...datasets.body_params import BODY_PARAMS
 from ...datasets.errors import RawDataError
-from ..labels.mesh_nearest import nearest
-from ..labels.mesh_tree import MeshTree
 from ..labels.sdf import Surface
 from ..readers.scans.fit import BodyFit
-from .model import NAMES, SIZES, BodyModel
+from .model import NAMES, BodyModel
 
 FARTHEST = 0.06  # metres that a body's vertices may lie off its scan, in the mean
-OUTSIDE, MOST_OUTSIDE = (
-    0.02,
-    0.4,
-)  # metres that a vertex may lie outside the scan; share of vertices that may be further
+OUTSIDE = 0.02  # metres that a vertex may lie outside the scan
+MOST_OUTSIDE = 0.4  # share of vertices that may lie further
+MEND = (
+    "see that scale, translation and gender are those of this scan and this body model, or do without fits: "
+    "--fits ignore --normalise height"
+)
 TALL = 1.8  # metres, times 100: what the references scale every scan to
 Floats = NDArray[np.float64]
 
@@ -80,7 +81,7 @@ def scan_frame(vertices: Floats, metres: float, pelvis: Floats | None = None) ->
 
 
 def parameters(fit: BodyFit, model: BodyModel) -> dict[str, Floats]:
-    """What poses the model as a fit says, full hands relative to a flat hand; sizes as `SIZES` of the model's kind.
+    """What poses the model as a fit says, full hands relative to a flat hand; sizes as in `BODY_PARAMS`.
 
     Raises:
         RawDataError: the fit is not of the model's kind; or it was made with the real model and this is a stand-in, or
@@ -91,7 +92,7 @@ def parameters(fit: BodyFit, model: BodyModel) -> dict[str, Floats]:
     if fit.stand_in != model.stand_in:
         made, given = (f"a {name}" if name else NAMES[model.kind] for name in (fit.stand_in, model.stand_in))
         raise RawDataError(f"the fit was made with {made}, the body model is {given}; give its own by --body-models")
-    sizes = SIZES[model.kind]
+    sizes = BODY_PARAMS[model.kind]
     values = {name: getattr(fit, name) for name in sizes}
     for name in ("left_hand_pose", "right_hand_pose"):
         if len(values.get(name, ())):
@@ -112,33 +113,31 @@ def posed(model: BodyModel, given: Mapping[str, Floats], scale: float, translati
     return body.vertices * scale + translation, body.joints * scale + translation
 
 
-def check_inside(scan: Surface, body: Floats) -> float:
-    """Share of a body's vertices (V, 3) more than 2 cm outside its scan, both in the world frame.
+def check_fit(scan: Surface, body: Floats) -> tuple[float, float]:
+    """How far a fit lies off its scan: a mean, and whether it stays inside.
 
-    Clothes lie outside the body. A fit that is 7 cm beside its scan has half of its vertices outside and is still
-    within the mean distance that `check_fit` allows.
+    Clothes lie outside the body. A fit that is 7 cm beside its scan has half of its vertices outside, and is still
+    within the mean distance that is allowed.
+
+    Args:
+        scan: in the world frame, metres.
+        body: (V, 3) vertices of the fit, likewise.
+
+    Returns:
+        Mean distance of the vertices to the scan, metres; share of them more than 2 cm outside it.
 
     Raises:
-        RawDataError: it is more than `MOST_OUTSIDE`.
+        RawDataError: either is more than `FARTHEST` and `MOST_OUTSIDE` allow.
     """
-    share = float((scan.signed_distance(body).distance > OUTSIDE).mean())
+    signed = scan.signed_distance(body).distance
+    distances = np.abs(signed)
+    mean, far, share = float(distances.mean()), float(np.quantile(distances, 0.95)), float((signed > OUTSIDE).mean())
+    if mean > FARTHEST:
+        at = f"{100 * mean:.1f} cm in the mean, {100 * far:.1f} cm for one vertex in twenty"
+        raise RawDataError(f"the fit lies off its scan: {at} (allowed: {100 * FARTHEST:.0f} cm in the mean); {MEND}")
     if share > MOST_OUTSIDE:
         raise RawDataError(
             f"the fit lies off its scan: {100 * share:.0f} % of its vertices are more than {100 * OUTSIDE:.0f} cm "
-            f"outside (allowed: {100 * MOST_OUTSIDE:.0f} %)"
+            f"outside (allowed: {100 * MOST_OUTSIDE:.0f} %); {MEND}"
         )
-    return share
-
-
-def check_fit(scan: MeshTree, body: Floats) -> float:
-    """Mean distance of a body's vertices (V, 3) to its scan, metres, both in the world frame.
-
-    Raises:
-        RawDataError: it is more than `FARTHEST`.
-    """
-    distances = nearest(scan, body).distance
-    mean, far = float(distances.mean()), float(np.quantile(distances, 0.95))
-    if mean > FARTHEST:
-        at = f"{100 * mean:.1f} cm in the mean, {100 * far:.1f} cm for one vertex in twenty"
-        raise RawDataError(f"the fit lies off its scan: {at} (allowed: {100 * FARTHEST:.0f} cm in the mean)")
-    return mean
+    return mean, share

@@ -19,7 +19,6 @@ from .model_files import HAND, NAMES, Kind, read_model
 Floats = NDArray[np.float64]
 GENDERS = ("neutral", "male", "female")
 JOINTS: Mapping[Kind, int] = {"smplx": 55, "smpl": 24}
-SIZES: Mapping[str, Mapping[str, int]] = BODY_PARAMS
 WHERE: Mapping[Kind, str] = {
     "smplx": "register at https://smpl-x.is.tue.mpg.de, download SMPL-X v1.1 (NPZ), and give the folder that holds "
     "smplx/SMPLX_{gender}.npz as --body-models",
@@ -82,7 +81,7 @@ class BodyModel:
         """Pose the body.
 
         Args:
-            parameters: by name, as many numbers as `SIZES` says for the kind; zero where left out. `betas` and
+            parameters: by name, as many numbers as `BODY_PARAMS` says for the kind; zero where left out. `betas` and
                 `expression` in standard deviations; `global_orient`, `body_pose`, and of SMPL-X `left_hand_pose` and
                 `right_hand_pose` (relative to flat hands), `jaw_pose`, `leye_pose`, `reye_pose` axis-angles in
                 radians; `transl` metres.
@@ -95,7 +94,7 @@ class BodyModel:
         given = {}
         for name, value in parameters.items():
             row = np.asarray(value, np.float64).reshape(1, -1)
-            if row.size != SIZES[self.kind].get(name):  # the package ignores names that it does not know
+            if row.size != BODY_PARAMS[self.kind].get(name):  # the package ignores names that it does not know
                 raise ValueError(f"{name} of {row.size} numbers is no parameter of {NAMES[self.kind]}")
             given[name] = torch.tensor(row)
         with torch.no_grad():
@@ -122,6 +121,23 @@ def model_path(folder: Path, gender: str, kind: Kind = "smplx") -> Path:
             return folder / name
     where = WHERE[kind].format(gender=gender.upper())
     raise UsageError(f"{folder}: no {NAMES[kind]} model for gender {gender!r}; {where}")
+
+
+def present_models(folder: Path, kind: Kind) -> dict[str, Path]:
+    """Model files in a folder of body models, by gender: neutral first, then male, female.
+
+    Raises:
+        UsageError: there is none.
+    """
+    found, missing = {}, None
+    for gender in GENDERS:
+        try:
+            found[gender] = model_path(folder, gender, kind)
+        except UsageError as error:
+            missing = error
+    if missing is not None and not found:
+        raise missing
+    return found
 
 
 @lru_cache(maxsize=4)

@@ -13,7 +13,6 @@ from ..recipe import Label
 from . import body_parts, body_visible, mesh_raster, orientation, scan_picture
 from .mesh_raster import Seen
 from .scan_camera import ScanCamera, about
-from .scan_light import random_light
 from .subject import MeshView, SubjectView
 
 Made = Mapping[str, Any]
@@ -35,14 +34,14 @@ def camera(view: SubjectView, options: Any) -> Made:
 
 def image(view: SubjectView, options: Any) -> Made:
     """The picture under a light of its own."""
-    seed, light = _light(view, 0)
-    return {"image": view.samples.under(light), "alpha": view.samples.alpha, "light": light.astype(np.float32),
+    seed, light = view.light
+    return {"image": view.picture, "alpha": view.samples.alpha, "light": light.astype(np.float32),
             "light_seed": seed}  # fmt: skip
 
 
 def relit(view: SubjectView, options: Any) -> Made:
     """The same picture under other lights."""
-    lights = np.stack([_light(view, number)[1] for number in range(1, options.lights + 1)])
+    lights = np.stack([view.light_of(number)[1] for number in range(1, options.lights + 1)])
     return {"relit": np.stack([view.samples.under(light) for light in lights]),
             "relit_light": lights.astype(np.float32)}  # fmt: skip
 
@@ -106,14 +105,14 @@ def sides(view: SubjectView, options: Any) -> Made:
         turned = side_camera(view.camera, yaw)
         seen = view.subject.body_views[0].rays.front(turned)
         made[f"body_normal_{side}"] = view.subject.body_views[0].normal_map(seen, turned)
-        made[f"body_depth_{side}"] = np.where(seen.mask, seen.depth, 0).astype(np.float32)
+        made[f"body_depth_{side}"] = _depth(seen)
         made[f"side_{side}"] = turned.world_from_camera
     return made
 
 
 def orientations(view: SubjectView, options: Any) -> Made:
     """Orientation of the picture's structures."""
-    angle, sure = orientation.orientation_map(view.samples.under(_light(view, 0)[1]), view.scan[0].mask)
+    angle, sure = orientation.orientation_map(view.picture, view.scan[0].mask)
     return {"orientation": angle, "orientation_confidence": sure}
 
 
@@ -126,21 +125,17 @@ def side_camera(camera: ScanCamera, yaw: float) -> ScanCamera:
     return replace(camera, world_from_camera=world_from_camera, calib=camera.calib @ np.linalg.inv(turn))
 
 
-def _light(view: SubjectView, number: int) -> tuple[int, NDArray[np.float64]]:
-    """Seed and numbers of a view's light."""
-    seed = int(view.subject.rng(view.key, f"light {number}").integers(1 << 53))
-    return seed, random_light(np.random.default_rng(seed))
-
-
 def _normals(name: str, mesh: MeshView, seen: Iterable[Seen], camera: ScanCamera) -> dict[str, NDArray[np.float32]]:
     return {f"{name}_{side}": mesh.normal_map(each, camera) for side, each in zip("fb", seen, strict=True)}
 
 
 def _depths(name: str, seen: Iterable[Seen]) -> dict[str, NDArray[np.float32]]:
-    return {
-        f"{name}_{side}": np.where(each.mask, each.depth, 0).astype(np.float32)
-        for side, each in zip("fb", seen, strict=True)
-    }
+    return {f"{name}_{side}": _depth(each) for side, each in zip("fb", seen, strict=True)}
+
+
+def _depth(seen: Seen) -> NDArray[np.float32]:
+    """Planar depth, 0 where there is nothing."""
+    return np.where(seen.mask, seen.depth, 0).astype(np.float32)
 
 
 def _maps(name: str, what: str, of: str, extra: tuple[str, ...] = (), sides: str = "fb") -> tuple[Field, ...]:

@@ -180,6 +180,21 @@ class SubjectView:
         return samples(subject.scan, subject.paint, subject.texels, subject.transfer, self.camera)
 
     @cached_property
+    def light(self) -> tuple[int, NDArray[np.float64]]:
+        """Seed and numbers of the view's own light."""
+        return self.light_of(0)
+
+    def light_of(self, number: int) -> tuple[int, NDArray[np.float64]]:
+        """Seed and numbers (9, 3) of one of the view's lights; 0 is its own."""
+        seed = int(self.subject.rng(self.key, f"light {number}").integers(1 << 53))
+        return seed, scan_light.random_light(np.random.default_rng(seed))
+
+    @cached_property
+    def picture(self) -> NDArray[np.uint8]:
+        """(size, size, 3) the picture under the view's own light."""
+        return self.samples.under(self.light[1])
+
+    @cached_property
     def bodies(self) -> list[tuple[Seen, Seen]]:
         """Front and back of each body."""
         return [view.rays.front_and_back(self.camera) for view in self.subject.body_views]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ....datasets.errors import UsageError
 from ....datasets.joints import JOINT_SETS
-from ...bodies.model import GENDERS, BodyModel, load_model, model_path
+from ...bodies.model import BodyModel, load_model, present_models
 from ...bodies.model_files import Kind
 from ...labels.body_parts import PARTS, canonical_colours, vertex_parts
 from ...raw import Raw
@@ -19,13 +19,11 @@ JOINTS: dict[Kind, str] = {"smplx": "smplx55", "smpl": "smpl24"}
 
 
 def shared_path(folder: Path, kind: Kind) -> Path | None:
-    """The model that canonical colours are of: the neutral one, or the first gender that is there."""
-    for gender in GENDERS:
-        try:
-            return model_path(folder, gender, kind)
-        except UsageError:
-            continue
-    return None
+    """The model that canonical colours are of: the neutral one, or the first gender that is there; None without any."""
+    try:
+        return next(iter(present_models(folder, kind).values()))
+    except UsageError:
+        return None
 
 
 def shared_model(folder: Path, kind: Kind) -> BodyModel | None:

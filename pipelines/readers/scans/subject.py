@@ -1,17 +1,16 @@
 """Reads a scan and its fit, and looks at it from all sides."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ....datasets.errors import RawDataError
-from ...bodies.fitted import ScanFrame, check_fit, check_inside, parameters, posed, scan_frame
+from ...bodies.fitted import ScanFrame, check_fit, parameters, posed, scan_frame
 from ...bodies.model import BodyModel, load_model, model_path
 from ...bodies.model_files import Kind
 from ...bodies.noise import noisy
-from ...keyed import keyed_rng
 from ...labels.body_parts import canonical_colours, face_vertices, vertex_parts
 from ...labels.scan_camera import scan_camera
 from ...labels.subject import Bodies, Subject, SubjectView
@@ -73,7 +72,7 @@ def load_subject(unit: Unit, scan: ScanUnit, files: RawFiles, options: ScanOptio
         pelvis = posed(model, given, fit.scale, fit.translation)[1][0]
         frame = scan_frame(mesh.vertices, metres, pelvis)
         subject = _subject(unit, mesh, frame)
-        subject.bodies = _bodies(subject, frame, fit, model, canonical_colours(shared.template), options)
+        subject.bodies = _bodies(subject, frame, fit, model, given, canonical_colours(shared.template), options)
     return subject
 
 
@@ -110,21 +109,20 @@ def used_vertices(mesh: ScanMesh) -> ScanMesh:
 
 
 def _bodies(
-    subject: Subject, frame: ScanFrame, fit: BodyFit, model: BodyModel, canonical: Floats, options: ScanOptions
-) -> Bodies:
-    """The fit and its noise variants in the world frame.
+    subject: Subject, frame: ScanFrame, fit: BodyFit, model: BodyModel, exact: Mapping[str, Floats], canonical: Floats,
+    options: ScanOptions,
+) -> Bodies:  # fmt: skip
+    """The fit, whose parameters are `exact`, and its noise variants in the world frame.
 
     Raises:
         RawDataError: the fit lies off its scan.
     """
-    exact = parameters(fit, model)
     each = [exact]
     for number in range(1, options.variants + 1):
-        rng = keyed_rng(subject.seed, subject.name, f"noise {number}")
-        each.append(noisy(exact, rng, options.noise_pose, options.noise_shape))
+        each.append(noisy(exact, subject.rng(f"noise {number}"), options.noise_pose, options.noise_shape))
     scale, translation = frame.placed(fit)
     made = [posed(model, one, scale, translation) for one in each]
-    distance = check_fit(subject.scan.surface.tree, made[0][0])
+    distance, outside = check_fit(subject.scan.surface, made[0][0])
     reference_scale, reference_translation = frame.placed_by_references(fit)
     parts = vertex_parts(model.weights)
     return Bodies(
@@ -136,5 +134,5 @@ def _bodies(
         reference_scale=reference_scale, reference_translation=reference_translation,
         vertices=np.stack([vertices for vertices, _ in made]).astype(np.float32),
         joints=np.stack([joints for _, joints in made]).astype(np.float32), distance=distance,
-        outside=check_inside(subject.scan.surface, made[0][0]),
+        outside=outside,
     )  # fmt: skip

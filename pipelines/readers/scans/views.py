@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -10,10 +9,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ....datasets.errors import UsageError
-from ...bodies.model import GENDERS, model_path
+from ...bodies.model import model_path, present_models
 from ...bodies.model_files import Kind
 from ...raw import Raw
-from ...recipe import LabelOptions, Plan, Unit
+from ...recipe import LabelOptions, Plan, Unit, listed_names
 from .unit import ScanUnit
 
 SELECTING = frozenset({"views", "pitch"})
@@ -92,7 +91,7 @@ def check_options(options: ScanOptions) -> None:
         if not low <= getattr(options, name) <= high:
             raise UsageError(f"--{name.replace('_', '-')} {getattr(options, name)}: from {low} to {high}")
     usual = ScanOptions()
-    if options.lights != usual.lights and "relit" not in re.split(r"[,\s]+", options.with_):
+    if options.lights != usual.lights and "relit" not in listed_names(options.with_):
         raise UsageError(f"--lights {options.lights}: only with --with relit")
     if options.height != usual.height and options.normalise != "height":
         raise UsageError(f"--height {options.height}: only with --normalise height")
@@ -167,21 +166,11 @@ def _models(raw: Raw, options: ScanOptions, kind: Kind, fitted: Sequence[ScanUni
             model_path(folder, gender, kind)
     except UsageError as error:
         raise UsageError(f"{error}; or leave the fits out: --fits ignore --normalise height") from error
-    found: dict[str, str] = {}
-    missing = None
-    for gender in GENDERS:
-        try:
-            path = model_path(folder, gender, kind)
-        except UsageError as error:
-            missing = error
-        else:
-            found[gender] = _sha256(path, path.stat().st_size, path.stat().st_mtime_ns)
-    if not found and missing is not None:
-        raise missing
+    there = present_models(folder, kind)
     if all(scan.fit_kind == "thuman2" or scan.gender for scan in fitted):  # no other model can come in
-        needed |= {next(iter(found))}  # whose canonical colours all share
-        found = {gender: sha for gender, sha in found.items() if gender in needed}
-    return found
+        needed |= {next(iter(there))}  # whose canonical colours all share
+        there = {gender: path for gender, path in there.items() if gender in needed}
+    return {gender: _sha256(path, path.stat().st_size, path.stat().st_mtime_ns) for gender, path in there.items()}
 
 
 @lru_cache(maxsize=16)

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from scipy.sparse import csc_matrix
 from scipy.spatial.transform import Rotation
+from tessera.datasets.body_params import BODY_PARAMS
 from tessera.datasets.errors import FormatError, RawDataError, UsageError
 from tessera.pipelines.bodies.fitted import parameters, posed
-from tessera.pipelines.bodies.model import SIZES, load_model, model_path
+from tessera.pipelines.bodies.model import load_model, model_path
 from tessera.pipelines.bodies.noise import JOINTS, noisy
 from tessera.pipelines.readers.scans.fit import cape_fit, pamir_fit, thuman2_fit
 
@@ -19,7 +20,7 @@ PARENTS = [-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18,
 
 def given(seed=0):
     rng = np.random.default_rng(seed)
-    return {name: 0.3 * rng.normal(size=size) for name, size in SIZES["smpl"].items()}
+    return {name: 0.3 * rng.normal(size=size) for name, size in BODY_PARAMS["smpl"].items()}
 
 
 @pytest.fixture(scope="module")
@@ -249,7 +250,9 @@ def test_pamirs_fits_pose_as_they_are_meant(smpl_body, plain):
               "body_pose_embedding": row(np.zeros(32)), "tessera_stand_in": smpl_body.stand_in}  # fmt: skip
     fit = pamir_fit(values, gender="male")
     found = parameters(fit, smpl_body)
-    assert {name: value.shape for name, value in found.items()} == {n: (size,) for n, size in SIZES["smpl"].items()}
+    assert {name: value.shape for name, value in found.items()} == {
+        n: (size,) for n, size in BODY_PARAMS["smpl"].items()
+    }
     vertices, joints = posed(smpl_body, found, fit.scale, fit.translation)
     wanted = [points * 101.5 + [3, 90, -5] for points in skinned(plain, pose)]
     np.testing.assert_allclose(vertices, wanted[0], atol=2e-4)  # of a hundred units a metre

@@ -12,7 +12,8 @@ from tessera.pipelines.discover import load_recipe
 from tessera.pipelines.run import run_recipe
 from tessera.pipelines.settings import RunSettings
 
-from . import scan_runs
+from . import scan_oracle, scan_runs
+from .scan_oracle import Triangles
 
 Once = Callable[[str, Callable[[Path], object]], Path]
 FULL, HALF = "192x256", "96x128"
@@ -69,6 +70,25 @@ def thuman2_perspective(thuman2_demo: Path, once: Once) -> Dataset:
         assert scan_runs.run("thuman2", thuman2_demo, out, **options).complete
 
     return Dataset(once("thuman2_perspective", make))
+
+
+@pytest.fixture(scope="module", params=["0000", "0001"])
+def subject(request: pytest.FixtureRequest, thuman2: Dataset) -> Record:
+    return thuman2.table("subjects")[request.param]
+
+
+@pytest.fixture(scope="module")
+def scan(subject: Record, thuman2_demo: Path) -> Triangles:
+    """The raw scan of the subject, in the world frame."""
+    vertices = scan_oracle.world_scan(thuman2_demo, subject.key)
+    return Triangles(vertices, scan_oracle.raw_scan(thuman2_demo, subject.key).faces)
+
+
+@pytest.fixture(scope="module")
+def bodies(subject: Record, thuman2_demo: Path) -> list[Triangles]:
+    """The fit and the noise variants, posed of the stored parameters, scale and translation."""
+    faces = scan_oracle.body_model(thuman2_demo / "body_models", False).faces
+    return [Triangles(vertices, faces) for vertices in scan_oracle.bodies(thuman2_demo, subject)]
 
 
 def raw_array(raw: Path, record: Record, modality: str) -> np.ndarray:

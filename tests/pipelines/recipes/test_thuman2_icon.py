@@ -10,27 +10,10 @@ from tessera.datasets.transforms import load_transform
 from . import scan_oracle as oracle
 from .scan_oracle import Triangles
 
-NAMES = ("0000", "0001")
 COUNT = 6000
 CHANNEL = 2 / 255  # a step of barycentric coordinates, of which the first may be two off
 FIELDS = ["calib", "body_visible", *(f"subject.{name}" for name in (
     "points", "sdf", "body_sdf", "body_face", "body_bary", "body_normals"))]  # fmt: skip
-
-
-@pytest.fixture(scope="module", params=NAMES)
-def subject(request: pytest.FixtureRequest, thuman2: Dataset) -> Record:
-    return thuman2.table("subjects")[request.param]
-
-
-@pytest.fixture(scope="module")
-def scan(subject: Record, thuman2_demo: Path) -> Triangles:
-    return Triangles(oracle.world_scan(thuman2_demo, subject.key), oracle.raw_scan(thuman2_demo, subject.key).faces)
-
-
-@pytest.fixture(scope="module")
-def bodies(subject: Record, thuman2_demo: Path) -> list[Triangles]:
-    faces = oracle.body_model(thuman2_demo / "body_models", False).faces
-    return [Triangles(vertices, faces) for vertices in oracle.bodies(thuman2_demo, subject)]
 
 
 @pytest.fixture(scope="module")

@@ -10,26 +10,8 @@ from tessera.datasets import Dataset, Record
 from . import scan_oracle as oracle
 from .scan_oracle import Triangles
 
-NAMES = ("0000", "0001")
 HALF_STEP = 2 / 65535  # metres that a stored place is off, along each axis
 SOME = 4000  # points of a pool that are looked at
-
-
-@pytest.fixture(scope="module", params=NAMES)
-def subject(request: pytest.FixtureRequest, thuman2: Dataset) -> Record:
-    return thuman2.table("subjects")[request.param]
-
-
-@pytest.fixture(scope="module")
-def scan(subject: Record, thuman2_demo: Path) -> Triangles:
-    return Triangles(oracle.world_scan(thuman2_demo, subject.key), oracle.raw_scan(thuman2_demo, subject.key).faces)
-
-
-@pytest.fixture(scope="module")
-def bodies(subject: Record, thuman2_demo: Path) -> list[Triangles]:
-    """The fit and the noise variants, posed of the stored parameters, scale and translation."""
-    faces = oracle.body_model(thuman2_demo / "body_models", False).faces
-    return [Triangles(vertices, faces) for vertices in oracle.bodies(thuman2_demo, subject)]
 
 
 @pytest.fixture(scope="module")
@@ -237,7 +219,7 @@ def test_samples_of_the_surface_lie_on_it_with_its_normals(subject: Record, scan
 
 
 def test_nothing_is_shared_by_two_subjects(thuman2: Dataset) -> None:
-    one, other = (thuman2.table("subjects")[name] for name in NAMES)
+    one, other = (thuman2.table("subjects")[name] for name in ("0000", "0001"))
     assert (one["points"] != other["points"]).mean() > 0.99
     noise = [record["body_params"][1:] - record["body_params"][0] for record in (one, other)]
     moved = noise[0] != 0
