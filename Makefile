@@ -34,4 +34,4 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	mkdir -p .types && ln -sfn .. .types/tessera
-	cd .types && ../$(BIN)/mypy --config-file ../pyproject.toml -p tessera.datasets -p tessera.pipelines -p tessera.commands -p tessera.benchmarks -m tessera.cli
+	cd .types && ../$(BIN)/mypy --config-file ../pyproject.toml -p tessera.datasets -p tessera.pipelines -p tessera.training -p tessera.validation -p tessera.commands -p tessera.benchmarks -m tessera.cli

@@ -15,8 +15,14 @@ VERBS = {
     "verify": "check every checksum of a data set",
     "add-label": "one more label for a finished data set",
     "index": "serve plain WebDataset tars that others wrote",
+    "train": "train an engine from shards",
+    "eval": "figures of a trained run on a data set",
+    "predict": "meshes or pictures from pictures, by a trained run",
+    "compare": "a table of several runs",
+    "sweep": "a list of runs, one after another or on Ray, and their table",
     "bench": "side-by-side measurements",
 }
+TRAINING = ("train", "eval", "predict", "sweep")
 
 
 def usage() -> str:
@@ -25,15 +31,17 @@ def usage() -> str:
     return "usage: tessera VERB ...\n\n" + "\n".join(lines) + "\n\n`tessera VERB --help` tells more."
 
 
-def prepare_process() -> None:
+def prepare_process(one_thread: bool = True) -> None:
     """Set up this process before anything heavy is imported: one compute thread, and no checkout on the path.
+
+    Networks are trained with as many threads as there are cores.
 
     A path that holds the checkout's root would show our `datasets/` under the name of Hugging Face's package.
     """
     from .pipelines.limits import guard_import_path, one_thread_environment
 
     guard_import_path()
-    for name, value in one_thread_environment().items():
+    for name, value in one_thread_environment().items() if one_thread else ():
         os.environ[name] = value
 
 
@@ -56,7 +64,7 @@ def run(arguments: list[str]) -> int:
     if verb not in VERBS:
         print(f"tessera: no verb {verb!r}\n{usage()}", file=sys.stderr)
         return 2
-    prepare_process()
+    prepare_process(one_thread=verb not in TRAINING)
     from .datasets.errors import TesseraError, UsageError
     from .datasets.plain import printable
 

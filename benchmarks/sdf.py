@@ -12,7 +12,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from ..pipelines.labels.sdf import Surface
+from ..datasets.surface.surface import Surface
 from ..pipelines.limits import THREAD_VARIABLES
 from .surfaces.meshes import Mesh, meshes, missing_scans, sample_points
 from .surfaces.peers import Peer, ours, peers

@@ -51,7 +51,7 @@ class Assets:
             known = ", ".join(self._catalog.assets) or "none"
             raise UsageError(f"{self._catalog.name}: has no {name} (assets: {known}); build it with {option}")
         if name not in self._data:
-            self._data[name] = self._read(name)
+            self._data[name] = self.content(name)
         try:
             members = npz_members(self._data[name], [*wanted])
             lacking = ", ".join(array for array in wanted if array not in members)
@@ -67,7 +67,12 @@ class Assets:
             array.flags.writeable = False
         return found
 
-    def _read(self, name: str) -> bytes:
+    def content(self, name: str) -> bytes:
+        """A file as it is, its checksum compared.
+
+        Raises:
+            FormatError: it is missing, or not the file that the catalog lists.
+        """
         sha256 = self._catalog.assets[name]
         # stores and caches know a small file by its path and checksum, and call it an index
         path = self._files.index(ShardEntry("", "", 0, 0, name, sha256, None, 0, "", 0, ()))

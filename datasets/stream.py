@@ -72,6 +72,7 @@ class Stream(Loader):
         cache_bytes: size of that cache.
         index_dir: folder of the indexes of tars that others wrote, as given to `tessera index --index-dir`.
         index_bytes: memory for indexes that were opened, of each table; those used longest ago go first.
+        limit: only the first so many records (or windows) of the split, to try whether a network can learn them.
 
     Raises:
         UsageError: an argument that the data set does not go with; the message says what it has.
@@ -108,6 +109,7 @@ class Stream(Loader):
         cache_bytes: int = 64 << 30,
         index_dir: str | Path | None = None,
         index_bytes: int = MOST_BYTES,
+        limit: int | None = None,
     ) -> None:
         self._arguments = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         super().__init__(
@@ -136,14 +138,17 @@ class Stream(Loader):
         self.source = Source(self.reader, self._key, windows, bound, on_error, self._skipped, fixed=draws == "fixed")
         if not len(self.source):
             raise UsageError(f"{self.reader.records.name}: no record to stream")
-        self.order = Order(order, len(self.source), 0, self._block()).kind
+        self._count = len(self.source)
+        if limit is not None:
+            self._count = min(self._count, whole_number("limit", limit, 1))
+        self.order = Order(order, self._count, 0, self._block()).kind
         self._records_at = lru_cache(maxsize=8)(self._run)
         sums = (text for shard in self.reader.records.shards for text in (shard.sha256, shard.index_sha256))
         self._shards = f"{key_of(*sums):016x}"
 
     def epoch_records(self) -> int:
         """Records (or windows) of an epoch, of all ranks together."""
-        return len(self.source)
+        return self._count
 
     def items(self, epoch: int, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """Record (or window) numbers at positions of an epoch."""
@@ -208,8 +213,8 @@ class Stream(Loader):
             self.reader.announce(np.unique(self.source.locate(self.items(epoch, positions))[0]), self._files)
 
     def _run(self, epoch: int, run: int) -> NDArray[np.int64]:
-        order = Order(self.order, len(self.source), key_of(self._key, "order", epoch), self._block())
-        return order.records(np.arange(run * RUN, min((run + 1) * RUN, len(self.source))))
+        order = Order(self.order, self._count, key_of(self._key, "order", epoch), self._block())
+        return order.records(np.arange(run * RUN, min((run + 1) * RUN, self._count)))
 
     def _block(self) -> int:
         """Records of one run of the order "block"."""
@@ -220,7 +225,7 @@ class Stream(Loader):
     def _identity(self) -> dict[str, Any]:
         where: dict[str, Any] = {"data": self.catalog.name, "table": self.table, "split": self.split}
         order = f"{self.order} of {self._block()}" if self.order == "block" else self.order
-        where |= {"records": len(self.source), "shards": self._shards, "order": order, "seed": self.seed}
+        where |= {"records": self._count, "shards": self._shards, "order": order, "seed": self.seed}
         cut = self.source.windows
         return where | {"window": None if cut is None else [cut.dimension, cut.window, cut.stride]}
 

@@ -9,9 +9,9 @@ import numpy as np
 import trimesh
 from numpy.typing import NDArray
 
-from ...pipelines.labels.mesh_crossings import crossing_faces
-from ...pipelines.labels.mesh_topology import topology
-from ...pipelines.labels.mesh_tree import mesh_tree
+from ...datasets.surface.mesh_crossings import crossing_faces
+from ...datasets.surface.mesh_topology import topology
+from ...datasets.surface.mesh_tree import mesh_tree
 
 SCANS = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "scans"
 SCAN_NAMES = ("hermes.ply", "penelope.ply", "athena_open.ply", "smplx_neutral_template.obj")

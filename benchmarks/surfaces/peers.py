@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...datasets.surface.surface import Surface
 from ...pipelines.labels.mesh_to_sdf_backend import SAMPLES, ask
-from ...pipelines.labels.sdf import Surface
 from ...pipelines.native import import_open3d
 from .meshes import Mesh
 

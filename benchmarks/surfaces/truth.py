@@ -8,8 +8,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ...pipelines.labels.sdf import MeshReport
-from ...pipelines.labels.threads import in_threads
+from ...datasets.surface.surface import MeshReport
+from ...datasets.surface.threads import in_threads
 from .meshes import Mesh
 
 FEW, SOME = 300, 1_000  # points whose distances, and whose winding numbers, are told by all triangles

@@ -3,7 +3,7 @@
 from statistics import median
 from typing import Any
 
-from ...pipelines.labels.sdf import MeshReport
+from ...datasets.surface.surface import MeshReport
 from .peers import MESH_TO_SDF, OPEN3D, OURS
 from .race import Result
 

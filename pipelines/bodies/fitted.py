@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ...datasets.body_params import BODY_PARAMS
 from ...datasets.errors import RawDataError
-from ..labels.sdf import Surface
+from ...datasets.surface.surface import Surface
 from ..readers.scans.fit import BodyFit
 from .model import NAMES, BodyModel
 

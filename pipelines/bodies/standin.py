@@ -15,9 +15,9 @@ from scipy.optimize import nnls
 from scipy.spatial import cKDTree
 
 from ...datasets.errors import FormatError
-from ..labels.mesh_nearest import nearest
-from ..labels.mesh_topology import topology
-from ..labels.mesh_tree import mesh_tree
+from ...datasets.surface.mesh_nearest import nearest
+from ...datasets.surface.mesh_topology import topology
+from ...datasets.surface.mesh_tree import mesh_tree
 from ..native import import_open3d
 from .anny_body import PHENOTYPES, AnnyBody, anny_body
 from .joints import SMPLX_JOINTS, SMPLX_PARENTS, anny_bone, joint_of_bone

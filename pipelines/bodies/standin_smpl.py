@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...datasets.errors import FormatError
-from ..labels.mesh_nearest import nearest
-from ..labels.mesh_topology import topology
-from ..labels.mesh_tree import mesh_tree
+from ...datasets.surface.mesh_nearest import nearest
+from ...datasets.surface.mesh_topology import topology
+from ...datasets.surface.mesh_tree import mesh_tree
 from .joints import SMPLX_JOINTS, SMPLX_PARENTS
 from .standin import MARK, decimated, stand_in
 

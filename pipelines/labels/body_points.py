@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...datasets.errors import FormatError
 from ...datasets.storage import Barycentric
-from .sdf import Surface
+from ...datasets.surface.surface import Surface
 
 VERSION = 1  # raised whenever one of the arrays changes
 STORAGE = Barycentric(8)

@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from ...datasets.surface.mesh_topology import Topology
+from ...datasets.surface.pseudonormals import pseudonormals
 from .mesh_raster import MeshRays
-from .mesh_topology import Topology
-from .pseudonormals import pseudonormals
 from .scan_camera import ScanCamera
 
 VERSION = 1  # raised whenever a bit changes

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from .sdf import Surface
+from ...datasets.surface.surface import Surface
 
 VERSION = 1  # raised whenever a voxel changes
 SIDE = 128

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...datasets.surface.mesh_tree import MeshTree
 from ..native import import_open3d
-from .mesh_tree import MeshTree
 from .scan_camera import ScanCamera
 
 VERSION = 1  # raised whenever a place in a picture changes

@@ -5,10 +5,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from ...datasets.surface.surface import Surface
 from .body_visible import vertex_normals, visible
 from .mesh_raster import MeshRays, Seen
 from .scan_camera import ScanCamera
-from .sdf import Surface
 
 Floats = NDArray[np.float64]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ...datasets.errors import FormatError
 from ...datasets.storage import Linear
-from .sdf import SignedDistance, Surface
+from ...datasets.surface.surface import SignedDistance, Surface
 
 VERSION = 2  # raised whenever a point, its place in the order or its distance changes
 HALF = 2.0  # metres: the box that points are stored in reaches so far from the origin

@@ -8,9 +8,9 @@ import numpy as np
 from ...datasets.body_params import join_params
 from ...datasets.schema import Column, Field
 from ...datasets.storage import Octahedral
+from ...datasets.surface.mesh_nearest import nearest
 from ..recipe import Label
 from . import body_parts, body_points, body_visible, body_volume, scan_pool, texture
-from .mesh_nearest import nearest
 from .subject import Subject
 
 Made = Mapping[str, Any]

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from ...datasets.errors import FormatError
+from ...datasets.surface.surface import Surface
 from ..keyed import keyed_rng
 from . import scan_light
 from .body_parts import face_regions
@@ -18,7 +19,6 @@ from .mesh_view import MeshView
 from .scan_camera import HALF_UNITS, REFERENCE_UNITS, ScanCamera
 from .scan_picture import Samples, samples
 from .scan_pool import Pool, scan_pool
-from .sdf import Surface
 from .texture import Paint
 
 Floats = NDArray[np.float64]

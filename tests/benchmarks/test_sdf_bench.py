@@ -10,7 +10,7 @@ from tessera.benchmarks.surfaces import meshes, peers, truth
 from tessera.benchmarks.surfaces.race import Result
 from tessera.benchmarks.surfaces.verdict import verdicts
 from tessera.datasets.errors import TesseraError
-from tessera.pipelines.labels.sdf import Surface
+from tessera.datasets.surface.surface import Surface
 
 
 def ball(radius=0.5, subdivisions=2, cut=0):

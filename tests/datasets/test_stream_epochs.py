@@ -308,3 +308,17 @@ def test_another_data_set_table_or_split_has_another_order_with_the_same_seed(tm
         for root in roots for table in ("things", "others") for split in ("train", "val")
     }  # fmt: skip
     assert len(set(orders.values())) == 8 and all(sorted(order) == list(range(100)) for order in orders.values())
+
+
+@pytest.mark.parametrize("order", ["global", "block", "sequential"])
+def test_a_limit_gives_the_first_records_each_epoch_once(sized, order):
+    stream = Stream(sized(50), limit=7, batch_size=3, order=order, fields=["number"])
+    first = set(numbers(Stream(sized(50), batch_size=7, order="sequential", fields=["number"], threads=0))[:7])
+    for epoch in range(3):
+        stream.set_epoch(epoch)
+        assert sorted(drawn(global_steps([stream]))) == sorted(first) and len(first) == 7
+    assert len(stream) == 3 and stream.epoch_records() == 7
+    with pytest.raises(UsageError, match="records"):
+        Stream(sized(50), limit=8, batch_size=3).load_state_dict(stream.state_dict())
+    with pytest.raises(UsageError, match="limit"):
+        Stream(sized(50), limit=0)

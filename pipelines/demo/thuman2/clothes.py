@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ....datasets.surface.mesh_nearest import nearest
+from ....datasets.surface.mesh_topology import topology
+from ....datasets.surface.surface import Surface
 from ...bodies.joints import SMPLX_JOINTS
-from ...labels.mesh_nearest import nearest
-from ...labels.mesh_topology import topology
-from ...labels.sdf import Surface
 
 Floats = NDArray[np.float64]
 BLOCK = 4  # cells: where the surface lies is found by blocks first

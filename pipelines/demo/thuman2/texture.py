@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
+from ....datasets.surface.mesh_topology import topology
+from ....datasets.surface.mesh_tree import mesh_tree
 from ...bodies.joints import SMPLX_JOINTS
 from ...labels.body_visible import vertex_normals
 from ...labels.mesh_raster import MeshRays
-from ...labels.mesh_topology import topology
-from ...labels.mesh_tree import mesh_tree
 from .clothes import FEET, LEGS, SLEEVES, TRUNK, Clothed, Outfit
 
 Floats = NDArray[np.float64]

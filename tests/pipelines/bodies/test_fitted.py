@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from tessera.datasets.errors import RawDataError
+from tessera.datasets.surface.surface import Surface
 from tessera.pipelines.bodies.fitted import check_fit, parameters, posed, scan_frame
-from tessera.pipelines.labels.sdf import Surface
 from tessera.pipelines.readers.scans.fit import thuman2_fit
 
 SCALE, TRANSLATION = 0.43, np.array([0.01, -0.02, 0.03])

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from tessera.datasets.surface.surface import Surface
 from tessera.pipelines.bodies.joints import SMPLX_JOINTS, SMPLX_PARENTS
 from tessera.pipelines.bodies.standin import MARK
-from tessera.pipelines.labels.sdf import Surface
 
 SHAPES = {
     "v_template": (10475, 3), "f": (20908, 3), "shapedirs": (10475, 3, 20), "posedirs": (10475, 3, 486),

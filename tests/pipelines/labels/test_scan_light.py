@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from tessera.datasets.surface.mesh_topology import topology
+from tessera.datasets.surface.mesh_tree import mesh_tree
 from tessera.pipelines.labels.body_visible import vertex_normals
 from tessera.pipelines.labels.mesh_raster import MeshRays
-from tessera.pipelines.labels.mesh_topology import topology
-from tessera.pipelines.labels.mesh_tree import mesh_tree
 from tessera.pipelines.labels.scan_light import harmonics, random_light, shaded, sphere_grid, transfer
 
 from .sdf_shapes import box, joined, sphere

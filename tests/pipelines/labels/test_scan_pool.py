@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from tessera.datasets.errors import FormatError
+from tessera.datasets.surface.surface import Surface
 from tessera.pipelines.labels.body_points import body_points, body_surface
 from tessera.pipelines.labels.scan_pool import HALF, KINDS, STORAGE, STRATA, scan_pool, surface_samples
-from tessera.pipelines.labels.sdf import Surface
 
 from .sdf_shapes import box, box_distance, sphere, torus
 

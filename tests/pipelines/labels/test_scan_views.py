@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tessera.datasets.surface.mesh_topology import topology
+from tessera.datasets.surface.mesh_tree import mesh_tree
 from tessera.pipelines.labels.body_visible import vertex_normals, visible
 from tessera.pipelines.labels.mesh_raster import MeshRays
-from tessera.pipelines.labels.mesh_topology import topology
-from tessera.pipelines.labels.mesh_tree import mesh_tree
 from tessera.pipelines.labels.scan_camera import scan_camera
 
 from .sdf_shapes import box, joined, sphere, torus

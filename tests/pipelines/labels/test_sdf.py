@@ -5,9 +5,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tessera.datasets.errors import FormatError
-from tessera.pipelines.labels.mesh_nearest import nearest
-from tessera.pipelines.labels.mesh_tree import mesh_tree
-from tessera.pipelines.labels.sdf import Surface
+from tessera.datasets.surface.mesh_nearest import nearest
+from tessera.datasets.surface.mesh_tree import mesh_tree
+from tessera.datasets.surface.surface import Surface
 
 from .sdf_shapes import (
     box,

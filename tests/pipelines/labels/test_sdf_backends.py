@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tessera.datasets.errors import FormatError, TesseraError, UsageError
+from tessera.datasets.surface.surface import Surface
 from tessera.pipelines.labels import mesh_to_sdf_backend
-from tessera.pipelines.labels.sdf import Surface, signed_distance
+from tessera.pipelines.labels.sdf import signed_distance
 
 from .sdf_shapes import sphere
 

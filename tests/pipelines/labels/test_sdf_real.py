@@ -6,7 +6,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 import trimesh
-from tessera.pipelines.labels.sdf import Surface
+from tessera.datasets.surface.surface import Surface
 from tessera.pipelines.native import import_open3d
 
 from .sdf_shapes import brute_distances

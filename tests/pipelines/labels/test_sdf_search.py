@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tessera.pipelines.labels.mesh_boundary import CHANGE, Boundary, reach
-from tessera.pipelines.labels.mesh_crossings import crossing_faces
-from tessera.pipelines.labels.mesh_nearest import nearest
-from tessera.pipelines.labels.mesh_topology import topology
-from tessera.pipelines.labels.mesh_tree import STACK, mesh_tree
-from tessera.pipelines.labels.pseudonormals import feature_normals, pseudonormals
-from tessera.pipelines.labels.sdf import Surface
-from tessera.pipelines.labels.space_curve import along_curve
-from tessera.pipelines.labels.threads import in_threads
+from tessera.datasets.surface.mesh_boundary import CHANGE, Boundary, reach
+from tessera.datasets.surface.mesh_crossings import crossing_faces
+from tessera.datasets.surface.mesh_nearest import nearest
+from tessera.datasets.surface.mesh_topology import topology
+from tessera.datasets.surface.mesh_tree import STACK, mesh_tree
+from tessera.datasets.surface.pseudonormals import feature_normals, pseudonormals
+from tessera.datasets.surface.space_curve import along_curve
+from tessera.datasets.surface.surface import Surface
+from tessera.datasets.surface.threads import in_threads
 
 from .sdf_shapes import brute_distances, brute_winding, joined, sphere, torus, turned
 

@@ -11,10 +11,10 @@ import pytest
 import trimesh
 from tessera.datasets.errors import FormatError, UsageError
 from tessera.datasets.safe_pickle import safe_loads
+from tessera.datasets.surface.surface import Surface
 from tessera.pipelines.bodies.model import load_model, model_path
 from tessera.pipelines.bodies.standin import write_stand_in
 from tessera.pipelines.demo.thuman2 import generate, produce
-from tessera.pipelines.labels.sdf import Surface
 
 PEOPLE = [f"{number:04d}" for number in range(6)]
 

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
-from ...datasets.errors import FormatError
+from ..errors import FormatError
 from .mesh_wide import STACK, WideTree, wide_tree
 from .threads import in_threads
 

@@ -1,0 +1,1 @@
+"""Exact questions to triangle meshes: closest point, signed distance, winding number. Needs numba."""

@@ -1,0 +1,1 @@
+"""Engines: each folder here is one, found by being there."""

@@ -1,0 +1,47 @@
+"""Features of any point about a posed body, made as those in shards are: closest places, winding numbers, gathers."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ....datasets.surface.surface import Surface
+from ....datasets.transforms.icon_features import IconFeatures
+
+Array = NDArray[Any]
+
+
+class BodyQuery:
+    """A body that is asked at points.
+
+    Args:
+        vertices: (V, 3) float, world metres.
+        normals: (V, 3) unit, world.
+        visible: (V / 8,) uint8 bits of vertices that the camera sees, lowest first.
+        calib: (4, 4) world metres to the cube.
+        arrays: `faces`, `canonical`, `part` of the body (`assets/body.npz`).
+        features: of sdf, cmap, norm, vis, part.
+        threads: that look points up.
+    """
+
+    def __init__(
+        self, vertices: Array, normals: Array, visible: Array, calib: Array, arrays: Mapping[str, Array],
+        features: tuple[str, ...], threads: int = 1,
+    ) -> None:  # fmt: skip
+        self._surface = Surface(vertices, arrays["faces"], method="winding", threads=threads)
+        self._features = IconFeatures(features, assets=arrays)
+        self._given = {"subject.body_normals": normals, "body_visible": visible, "calib": calib}
+
+    def __call__(self, points: Tensor) -> dict[str, Tensor]:
+        """`icon_...` (1, n) or (1, n, 3) of points (n, 3), world metres."""
+        found = self._surface.signed_distance(points.double().cpu().numpy())
+        record = self._given | {
+            "subject.body_face": found.face.astype(np.uint16), "subject.body_bary": found.bary.astype(np.float32),
+            "subject.body_sdf": found.distance.astype(np.float32),
+        }  # fmt: skip
+        made = self._features({name: value for name, value in record.items() if name in self._features.reads})
+        return {name: torch.from_numpy(np.ascontiguousarray(value))[None].to(points.device)
+                for name, value in made.items() if name.startswith("icon_")}  # fmt: skip

@@ -1,0 +1,184 @@
+"""Surfaces of a trained run against the scans: in real centimetres with a fixed draw, and as published."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ....datasets.errors import UsageError
+from ....datasets.stream import Stream
+from ....datasets.table import Dataset
+from ....datasets.transforms import load_transform
+from ....datasets.transforms._body import ARRAYS, BODY
+from ....validation.metrics.normal_error import icon_normal_error
+from ....validation.metrics.normal_map import published_pictures
+from ....validation.metrics.occupancy import OccupancyScores
+from ....validation.metrics.surface_error import fixed_error, published_error
+from ....validation.metrics.surface_samples import OrientedSamples
+from ...evaluate import EvalOptions, Row
+from ...fields.grid import FieldError
+from ...fields.mesh import Mesh
+from ...trained import Trained
+from . import inputs
+from .body import BodyQuery
+from .config import ImplicitConfig
+from .engine import LEVEL, ImplicitEngine
+from .request import request
+from .surface import person_surface
+
+SCAN = ("subject.scan_surface", "subject.scan_surface_normal", "subject", "yaw", "pitch")
+QUARTERS = (0, 90, 180, 270)
+
+
+def evaluate(run: Trained, options: EvalOptions) -> Iterator[Row]:
+    """A row for each view of the split.
+
+    Raises:
+        UsageError: the data set lacks what the evaluation needs.
+    """
+    engine, config = run.engine, run.config.model
+    assert isinstance(engine, ImplicitEngine) and isinstance(config, ImplicitConfig)
+    stream = open_evaluation(run, options)
+    arrays = run.assets()(BODY, ARRAYS, "--body-models") if config.about_body else {}
+    views = FourViews(run.config.data.data)
+    for batch in stream:
+        if bool(batch["repeat"][0]):
+            continue
+        start = time.perf_counter()
+        moved = {k: v.to(run.device) if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
+        row: Row = {"key": batch["key"][0], "subject": _text(batch["subject"]), **_points(engine, moved)}
+        try:
+            mesh, grid = person_surface(engine, moved, body_of(moved, arrays, config),
+                                        options.resolution or config.resolution)  # fmt: skip
+        except FieldError as error:
+            yield row | _nothing(str(error)) | {"seconds": time.perf_counter() - start}
+            continue
+        row |= figures(mesh, moved, options) | {"normal_error": views.error(batch, mesh), "asked": grid.evaluated}
+        if options.meshes:
+            write_person(run.folder.path / "eval" / "meshes", batch["key"][0], mesh, moved)
+        yield row | {"note": "", "seconds": time.perf_counter() - start}
+
+
+def open_evaluation(run: Trained, options: EvalOptions) -> Stream:
+    """One view a batch: what the network sees, the body's vertices, and the scan's surface."""
+    config = run.config.model
+    assert isinstance(config, ImplicitConfig) and run.catalog is not None
+    asked = request(config, run.catalog, False)
+    more = list(SCAN)
+    transforms = list(asked.transforms)
+    if config.about_body:
+        more += ["subject.body_vertices", "subject.body_normals", "body_visible"]
+        features = load_transform("icon_features", features=config.about_body, drop=False)
+        transforms = [features if x.name == "icon_features" else x for x in transforms]
+    shown = [f"noisy_{name.removeprefix('body_')}" for name in asked.fields if name.startswith("body_normal_")]
+    if options.body and config.with_body:
+        picked = load_transform("pick_body", body=options.body)
+        transforms = [picked if x.name == "pick_body" else x for x in transforms]
+        more += shown
+    elif options.body:
+        raise UsageError(f"--body {options.body}: the network sees no body")
+    return Stream(
+        run.config.data.data, asked.table, options.split, tuple(dict.fromkeys([*asked.fields, *more])), batch_size=1,
+        order="sequential", draws="fixed", sample=dict(asked.sample), transforms=transforms, seed=options.seed,
+        limit=options.limit or None, cache_dir=run.config.data.cache,
+    )  # fmt: skip
+
+
+def body_of(batch: dict[str, Any], arrays: dict[str, NDArray[Any]], config: ImplicitConfig) -> BodyQuery | None:
+    """The body of a record; None where the network sees none."""
+    if not config.about_body:
+        return None
+    names = ("subject.body_vertices", "subject.body_normals", "body_visible", "calib")
+    vertices, normals, visible, calib = (batch[name][0].cpu().numpy() for name in names)
+    return BodyQuery(vertices.astype(np.float64), normals, visible, calib, arrays, config.about_body,
+                     torch.get_num_threads())  # fmt: skip
+
+
+def figures(mesh: Mesh, batch: dict[str, Any], options: EvalOptions) -> Row:
+    """Errors of a surface in the cube, in both protocols.
+
+    Args:
+        mesh: in the view's cube.
+        batch: of one record, with `calib` and places on the scan in world metres.
+        options: samples and seed.
+    """
+    places, normals = (batch[name][0].double().cpu().numpy() for name in SCAN[:2])
+    calib = batch["calib"][0].double().cpu().numpy()
+    back = np.linalg.inv(calib)
+    world = mesh.vertices @ back[:3, :3].T + back[:3, 3]
+    faces = mesh.faces if np.linalg.det(calib[:3, :3]) > 0 else mesh.faces[:, ::-1]
+    real = fixed_error((world, faces), OrientedSamples(places, normals), options.samples, options.seed)
+    turn = calib[:3, :3] / np.linalg.norm(calib[0, :3])
+    cube = OrientedSamples(places @ calib[:3, :3].T + calib[:3, 3], normals @ turn.T)
+    rng = np.random.default_rng(options.seed)
+    published = published_error((mesh.vertices, mesh.faces), cube, rng)
+    return {
+        "chamfer_cm": real.chamfer, "p2s_cm": real.p2s, "reverse_p2s_cm": real.reverse_p2s,
+        "chamfer_within_cm": real.chamfer_within, "published_chamfer": published.chamfer,
+        "published_p2s": published.p2s,
+    }  # fmt: skip
+
+
+def _points(engine: ImplicitEngine, batch: dict[str, Any]) -> Row:
+    """IoU, precision, recall of the record's own points."""
+    with torch.no_grad():
+        found = engine.network.query(engine.network.encode(batch), batch, batch["subject.points"])[-1][:, 0]
+    scores = OccupancyScores(LEVEL).to(found.device)
+    scores.update(found, batch["subject.sdf"] < 0)
+    return {name: float(value) for name, value in scores.compute().items()}
+
+
+def _nothing(note: str) -> Row:
+    """Figures of a field without a surface."""
+    lost = dict.fromkeys(("chamfer_cm", "p2s_cm", "reverse_p2s_cm", "chamfer_within_cm", "published_chamfer",
+                          "published_p2s", "normal_error"), float("nan"))  # fmt: skip
+    return lost | {"asked": 0, "note": note}
+
+
+class FourViews:
+    """The published normal error against the stored normals of the views a quarter turn apart, where they are there.
+
+    Args:
+        data: folder of the data set.
+    """
+
+    def __init__(self, data: str) -> None:
+        self._table = Dataset(data).table("views") if Path(data).is_dir() else None
+        self._keys: dict[tuple[str, float, float], str] = {}
+        if self._table is not None:
+            index = self._table.index()
+            columns = (index.column(name).to_pylist() for name in ("key", "subject", "yaw", "pitch"))
+            self._keys = {(subject, yaw % 360, pitch): key for key, subject, yaw, pitch in zip(*columns, strict=True)}
+
+    def error(self, batch: dict[str, Any], mesh: Mesh) -> float:
+        """ICON's "NC" of one record; NaN where a view is not there."""
+        yaw, pitch = float(batch["yaw"][0]), float(batch["pitch"][0])
+        keys = [self._keys.get((_text(batch["subject"]), (yaw + turn) % 360, pitch)) for turn in QUARTERS]
+        if self._table is None or any(key is None for key in keys):
+            return float("nan")
+        truth = [self._table[str(key)]["normal_f"] * np.array([1, -1, -1], np.float32) for key in keys]
+        masks = [np.linalg.norm(view, axis=-1, keepdims=True) > 0.5 for view in truth]
+        colours = np.stack([np.where(mask, (view + 1) / 2, 0) for view, mask in zip(truth, masks, strict=True)])
+        found = published_pictures(mesh.vertices, mesh.faces, colours.shape[1], mirrored=False)
+        return float(icon_normal_error(torch.from_numpy(found), torch.from_numpy(colours.astype(np.float32))))
+
+
+def write_person(folder: Path, key: str, mesh: Mesh, batch: dict[str, Any]) -> None:
+    """Write a mesh in world metres (OBJ, GLB), and pictures of it all round."""
+    from ...fields.mesh_files import write_glb, write_obj
+    from ...fields.turntable import contact_strip, turntable, write_png
+
+    folder.mkdir(parents=True, exist_ok=True)
+    world = inputs.world_points(torch.from_numpy(mesh.vertices)[None].float(), batch["calib"].cpu())[0].double().numpy()
+    turned = Mesh(world, np.ascontiguousarray(mesh.faces[:, ::-1]))
+    write_obj(folder / f"{key}.obj", turned)
+    write_glb(folder / f"{key}.glb", turned)
+    write_png(folder / f"{key}.png", contact_strip(turntable(mesh)))
+
+
+def _text(value: Any) -> str:
+    return str(value[0])

@@ -1,0 +1,125 @@
+"""People in pictures of one's own, as meshes."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from ....datasets.errors import UsageError
+from ....validation.metrics.normal_map import normal_map
+from ....validation.metrics.raster import look
+from ...fields.mesh import Mesh
+from ...predict import Given, PredictOptions, given_pictures, read_picture
+from ...trained import Trained, load_trained
+from .body import BodyQuery
+from .config import ImplicitConfig
+from .engine import ImplicitEngine
+from .evaluate import write_person
+from .own_body import OwnBody, picture_calib, read_body
+from .surface import person_surface
+
+SIZE = 512
+READ = ("image", "normal_f", "normal_b", "body_normal_f", "body_normal_b")
+
+
+def predict(run: Trained, images: Path, out: Path, options: PredictOptions) -> Iterator[dict[str, Any]]:
+    """Write NAME.obj, NAME.glb (metres, y up), NAME.png (all round) and NAME_overlay.png for each picture.
+
+    Raises:
+        UsageError: the network sees something that a picture alone does not give.
+    """
+    config, engine = run.config.model, run.engine
+    assert isinstance(config, ImplicitConfig) and isinstance(engine, ImplicitEngine)
+    odd = [name for name in config.inputs if name not in READ] + (["volume"] if config.with_volume else [])
+    if odd:
+        raise UsageError(f"{run.folder.path}: its network sees {', '.join(odd)}, which is not made of pictures here; "
+                         "make shards of them and use tessera eval")  # fmt: skip
+    helper = load_trained(options.normals, None) if options.normals else None
+    for given in given_pictures(images, config.size or SIZE):
+        start = time.perf_counter()
+        body = read_body(given, options.height, run.folder.path) if config.with_body else None
+        batch = made_batch(config, given, body, options, helper)
+        moved = {name: value.to(run.device) for name, value in batch.items()}
+        query = None
+        if config.about_body and body is not None:
+            query = BodyQuery(body.vertices, body.normals.astype(np.float32), body.visible, body.calib, body.arrays,
+                              config.about_body, torch.get_num_threads())  # fmt: skip
+        mesh, grid = person_surface(engine, moved, query, options.resolution or config.resolution)
+        write_person(out, given.name, mesh, moved)
+        Image.fromarray(overlay(given, mesh)).save(out / f"{given.name}_overlay.png")
+        yield {"picture": given.name, "mesh": f"{given.name}.obj", "vertices": len(mesh.vertices),
+               "faces": len(mesh.faces), "height_m": float(np.ptp(mesh.vertices[:, 1]) / batch["calib"][0, 0, 0]),
+               "asked": grid.evaluated, "seconds": time.perf_counter() - start}  # fmt: skip
+
+
+def made_batch(
+    config: ImplicitConfig, given: Given, body: OwnBody | None, options: PredictOptions, helper: Trained | None
+) -> dict[str, torch.Tensor]:
+    """What the network wants of one picture, as a stream would give it."""
+    size = given.mask.shape[0]
+    made: dict[str, NDArray[Any]] = {"mask": given.mask, "image": given.image, "calib": picture_calib(options.height)}
+    wanted: list[str] = [name for name in config.inputs if name.startswith("normal_") and config.normals == "given"]
+    if wanted:
+        made |= own_normals(given, wanted, options, helper, size)
+    if body is not None:
+        made |= {f"body_normal_{side}": body.normal_map(size, side == "b") for side in "fb"}
+    return {name: torch.from_numpy(np.ascontiguousarray(value))[None] for name, value in made.items()}
+
+
+def own_normals(
+    given: Given, wanted: list[str], options: PredictOptions, helper: Trained | None, size: int
+) -> dict[str, NDArray[np.float32]]:
+    """Normals beside the picture, or those that a network makes, in our camera's axes.
+
+    Raises:
+        UsageError: there are none, and no network to make them.
+    """
+    made, missing = {}, []
+    for name in wanted:
+        path = given.folder / f"{given.name}_{name}.png"
+        if path.is_file():
+            picture = read_picture(path).convert("RGB").resize((size, size), Image.Resampling.BILINEAR)
+            normals = np.asarray(picture, np.float32) / 127.5 - 1
+            length = np.linalg.norm(normals, axis=-1, keepdims=True)
+            made[name] = normals / np.maximum(length, 1e-6) * given.mask[..., None]
+        else:
+            missing.append(name)
+    if missing:
+        if helper is None:
+            names = ", ".join(f"{given.name}_{name}.png" for name in missing)
+            raise UsageError(f"the network wants {', '.join(missing)}: give {names}, or --normals RUN to make them")
+        from ..normals.predict import picture_size, predicted_normals
+
+        seen = picture_size(helper)
+        resized = _resized(given, seen)
+        found = predicted_normals(helper, resized, options.height)
+        for name in missing:
+            coded = torch.from_numpy(found[name]).permute(2, 0, 1)[None]
+            scaled = torch.nn.functional.interpolate(coded, (size, size), mode="bilinear")[0].permute(1, 2, 0).numpy()
+            made[name] = scaled * given.mask[..., None]
+    return {name: (normals * np.array([1, -1, -1], np.float32)).astype(np.float32) for name, normals in made.items()}
+
+
+def _resized(given: Given, size: int) -> Given:
+    image = Image.fromarray(given.image).resize((size, size), Image.Resampling.BOX)
+    mask = Image.fromarray(given.mask.astype(np.uint8) * 255).resize((size, size), Image.Resampling.BOX)
+    return Given(given.name, np.asarray(image), np.asarray(mask) > 127, given.folder)
+
+
+def overlay(given: Given, mesh: Mesh) -> NDArray[np.uint8]:
+    """The picture with the mesh's normals over it, half and half, and the mask's outline in red."""
+    size = given.mask.shape[0]
+    raster = look(mesh.vertices, mesh.faces, size)
+    seen = normal_map(raster, mesh.vertices, mesh.faces, mirrored=False) * np.array([1, -1, 1], np.float32)
+    drawn = np.where((raster.face >= 0)[..., None], 0.5 * given.image + 0.5 * 127.5 * (seen + 1), given.image)
+    inner = given.mask.copy()
+    for axis in (0, 1):
+        for shift in (-1, 1):
+            inner &= np.roll(given.mask, shift, axis)
+    drawn[given.mask & ~inner] = (255, 0, 0)
+    return np.rint(drawn).astype(np.uint8)

@@ -1,0 +1,309 @@
+"""A training run, from settings to a folder with checkpoints and figures."""
+
+import contextlib
+import logging
+import os
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import EMAWeightAveraging
+from rich.console import Console
+from rich.table import Table
+
+from ..datasets.assets import Assets
+from ..datasets.commit import write_file
+from ..datasets.errors import FormatError, UsageError
+from ..datasets.stream import open_files
+from .callbacks.checkpoints import Checkpoints
+from .callbacks.profile import Profile
+from .callbacks.recorder import Recorder, write_xlsx
+from .callbacks.steps import Interrupted, Signals, StepSeeds, seed_all
+from .config import RunConfig
+from .devices import LIGHTNING, Place, find_place, out_of_memory
+from .discover import load_engine
+from .engine import BadLoss, Engine, Source
+from .errors import TrainingError
+from .provenance import Provenance, check_fits, check_unseen, provenance
+from .runfolder import RunFolder, command_line, new_folder
+from .streams import open_streams
+from .weights import freeze, init_from, module_rows, read_checkpoint
+
+INTERRUPTED = 130
+
+
+def train(config: RunConfig, console: Console | None = None) -> tuple[Path, int]:
+    """Train an engine.
+
+    Args:
+        config: the settings.
+        console: where lines go.
+
+    Returns:
+        The run's folder, and an exit status: 0, or 130 where a signal ended it (its checkpoint is saved).
+
+    Raises:
+        UsageError: settings that make no sense, or that do not go with the data set.
+        TrainingError: the run failed: a loss that is no number, no step, a full disk, a GPU whose memory is full.
+    """
+    config.check()
+    place = find_place(config.train.device, config.train.precision)
+    torch.set_num_threads(config.train.cpu_threads or len(os.sched_getaffinity(0)))
+    config = _with_folder(config, place)
+    folder = RunFolder(config.train.out or Path())
+    with _quiet():
+        return folder.path, Run(config, folder, place, console or Console(stderr=True)).go()
+
+
+class Run:
+    """One start of a run.
+
+    Args:
+        config: settings.
+        folder: of the run.
+        place: device and processes.
+        console: screen.
+    """
+
+    def __init__(self, config: RunConfig, folder: RunFolder, place: Place, console: Console) -> None:
+        self.config, self.folder, self.place, self.console = config, folder, place, console
+        self.first = int(os.environ.get("RANK", 0)) == 0
+        self.spec = load_engine(config.engine)
+
+    def go(self) -> int:
+        """Train; returns the exit status."""
+        source = open_streams(self.spec, self.config, self.place.stream)
+        resumed = self._resumed(source)
+        seed_all(self.config.train.seed, "weights")
+        engine = self.spec.build(self.config, source.catalog)
+        sources = init_from(engine, self.config.train.init_from) if self.config.train.init_from and not resumed else {}
+        freeze(engine, self.config.train.freeze)
+        if self.config.train.compile:
+            for child in engine.children():
+                child.compile()
+        steps = self._plan(engine, source)
+        if self.first:
+            self.folder.begin(self.config, command_line())
+            keep_assets(self.config, source, self.folder)
+        recorder = self._recorder(steps)
+        self._introduce(engine, source, sources, recorder, resumed)
+        return self._fit(engine, source, recorder, resumed)
+
+    def _resumed(self, source: Source) -> Path | None:
+        """The checkpoint to go on from; what is there already is refused otherwise."""
+        there = self.folder.last.is_file()
+        if not self.config.train.resume:
+            if there:
+                raise UsageError(f"{self.folder.path}: holds a run already; go on with --resume, or give another --out")
+            return None
+        if not there:
+            raise UsageError(f"--resume: {self.folder.path} has no checkpoint to go on from")
+        state = read_checkpoint(self.folder.last)
+        trained = trained_on(state, self.folder.last)
+        asked = self.spec.request(self.config.model, source.catalog, True)
+        check_fits(trained, source.catalog, asked, str(self.folder.path))
+        for split in source.catalog.splits:
+            if split not in (self.config.data.split, trained.split):
+                check_unseen(trained, source.catalog, asked.table, split, str(self.folder.path))
+        _check_same(self.folder.config(self.config.model), self.config)
+        return self.folder.last
+
+    def _plan(self, engine: Engine, source: Source) -> int:
+        """Optimiser steps of the whole run, told to the engine, whose schedule needs them."""
+        accumulate = self.config.optim.accumulate
+        an_epoch = max(1, -(-len(source.train) // accumulate))
+        whole = self.config.train.max_epochs * an_epoch
+        planned = min(whole, self.config.train.max_steps) if self.config.train.max_steps else whole
+        engine.steps_planned, engine.steps_an_epoch = planned, an_epoch
+        return planned
+
+    def _recorder(self, steps: int) -> Recorder | None:
+        if not self.first:
+            return None
+        settings = self.config.train
+        return Recorder(self.folder, settings.log_every, steps, self.console, settings.pictures)
+
+    def _introduce(
+        self, engine: Engine, source: Source, sources: dict[str, str], recorder: Recorder | None, resumed: Path | None
+    ) -> None:
+        """Say what is trained on what."""
+        if recorder is None:
+            return
+        val = f"{source.val.epoch_records()} records to validate on" if source.val else "nothing to validate on"
+        recorder.say(
+            f"engine {self.config.engine} ({self.config.preset}) on {source.catalog.name}: "
+            f"{source.train.epoch_records()} records, {len(source.train)} steps an epoch, {val}; run {self.folder.path}"
+        )
+        if resumed:
+            recorder.say(f"goes on from {resumed}")
+        table = Table("module", "parameters", "trained", "weights", title="what is trained")
+        rows = module_rows(engine, dict.fromkeys(engine.parts(), str(resumed)) if resumed else sources)
+        for row in rows:
+            said = "all" if row.trained == row.parameters else f"{row.trained:,}" if row.trained else "frozen"
+            table.add_row(row.module, f"{row.parameters:,}", said, row.weights)
+        self.console.print(table)
+        self.folder.summarise(modules=[row.__dict__ for row in rows], engine=self.config.engine,
+                              preset=self.config.preset, state="running")  # fmt: skip
+        if not sum(row.trained for row in rows):
+            raise UsageError("nothing is trained: all modules are frozen")
+
+    def _fit(self, engine: Engine, source: Source, recorder: Recorder | None, resumed: Path | None) -> int:
+        asked = self.spec.request(self.config.model, source.catalog, True)
+        trained = provenance(source.catalog, asked, self.config.data.split)
+        tell = recorder.validated if recorder else lambda *_: None
+        saving = Checkpoints(self.folder, self.config.train.save_every, engine.monitor, self.config.train.patience,
+                             trained, tell)  # fmt: skip
+        signals = Signals(saving)
+        trainer = self._trainer(source, [saving, signals], recorder)
+        began, before, status = time.perf_counter(), _steps(resumed), 0
+        try:
+            trainer.fit(engine, source.train, source.val, ckpt_path=resumed, weights_only=True)
+        except Interrupted:
+            status = INTERRUPTED
+        except BadLoss as error:
+            raise self._bad_loss(error, trainer.global_step) from error
+        except torch.cuda.OutOfMemoryError as error:
+            text = out_of_memory(self.config.data.batch, self.place.torch_device, error)
+            raise TrainingError(text) from error
+        finally:
+            signals.restore()
+            source.train.close()
+            if source.val is not None:
+                source.val.close()
+            if recorder:
+                recorder.close()
+        self._conclude(trainer, saving, recorder, before, time.perf_counter() - began, status)
+        return status
+
+    def _trainer(self, source: Source, callbacks: list[Callback], recorder: Recorder | None) -> Trainer:
+        settings, optim = self.config.train, self.config.optim
+        more: list[Callback] = [StepSeeds(settings.seed)]
+        if optim.ema:
+            more.append(EMAWeightAveraging(decay=optim.ema))
+        if recorder:
+            more.append(recorder)
+        if settings.profile and self.first:
+            more.append(Profile(self.folder))
+        val: dict[str, Any] = {"limit_val_batches": 0}
+        if source.val is not None:
+            val = {"limit_val_batches": settings.val_batches or 1.0}
+            if settings.val_every:
+                every = settings.val_every * optim.accumulate
+                val |= {"val_check_interval": every, "check_val_every_n_epoch": None}
+        return Trainer(
+            accelerator=self.place.accelerator, devices=self.place.devices, num_nodes=self.place.nodes,
+            strategy=self.place.strategy, precision=LIGHTNING[settings.precision],  # type: ignore[arg-type]
+            max_epochs=settings.max_epochs, max_steps=settings.max_steps or -1,
+            accumulate_grad_batches=optim.accumulate, gradient_clip_val=optim.clip or None,
+            callbacks=[*more, *callbacks], logger=False, enable_checkpointing=False, enable_progress_bar=False,
+            enable_model_summary=False, num_sanity_val_steps=0, use_distributed_sampler=False, **val,
+        )  # fmt: skip
+
+    def _bad_loss(self, error: BadLoss, step: int) -> TrainingError:
+        """Keep the batch that gave it, and say where."""
+        path = self.folder.path / f"bad_batch_{int(os.environ.get('RANK', 0))}.pt"
+        torch.save({"keys": error.keys, "losses": error.losses, "batch": error.batch, "step": step}, path)
+        self.folder.summarise(state="failed")
+        kept = f"the last good checkpoint is {self.folder.last}" if self.folder.last.is_file() else "no checkpoint yet"
+        return TrainingError(
+            f"step {step + 1}: {error}; the batch is in {path}, {kept}. Look at the records (tessera show "
+            f"{self.config.data.data} {error.keys[0]}), or lower --optim.lr, set --optim.clip 1"
+        )
+
+    def _conclude(
+        self, trainer: Trainer, saving: Checkpoints, recorder: Recorder | None, before: int, seconds: float, status: int
+    ) -> None:
+        steps = trainer.global_step - before
+        if steps < 1 and not status:
+            if self.first:
+                self.folder.summarise(state="failed")
+            raise TrainingError(
+                f"the run took no step: it stands at step {before} already, its end; raise --max-steps or --max-epochs"
+                if before else "the run took no step: an epoch has no batch (see --batch, --split)"
+            )  # fmt: skip
+        if not status and saving.saved != trainer.global_step:
+            saving.save(trainer)
+        if not (self.first and recorder):
+            return
+        write_xlsx(self.folder.path / "history.csv", self.folder.path / "history.xlsx")
+        rows = [row for row in recorder.rows if "lr" in row]
+        self.folder.summarise(
+            state="interrupted" if status else "finished", step=trainer.global_step, epochs=trainer.current_epoch,
+            best=saving.best, last=rows[-1] if rows else {}, seconds=seconds, steps_per_s=steps / seconds,
+            loader_share=recorder.loader_share, monitor=saving.monitor[0],
+        )  # fmt: skip
+        self._close(saving, trainer.global_step, steps, seconds, recorder, status)
+
+    def _close(
+        self, saving: Checkpoints, step: int, steps: int, seconds: float, recorder: Recorder, status: int
+    ) -> None:
+        """The closing lines."""
+        if saving.best:
+            best = " ".join(f"{k} {v:.4g}" for k, v in saving.best.items() if k not in ("step", "epoch"))
+            self.console.print(f"best at step {saving.best['step']}: {best}", highlight=False)
+        self.console.print(
+            f"{steps} steps in {seconds:.0f} s ({steps / seconds:.2f} steps/s, {100 * recorder.loader_share:.1f} % "
+            f"waiting for the loader); run {self.folder.path}", highlight=False, soft_wrap=True,
+        )  # fmt: skip
+        if status:
+            again = f"interrupted at step {step}, saved; with --out {self.folder.path} --resume the command goes on"
+            self.console.print(again, highlight=False, soft_wrap=True)
+
+
+def keep_assets(config: RunConfig, source: Source, folder: RunFolder) -> None:
+    """Keep what all records share (the faces of bodies) with the run, which is used on pictures without a data set."""
+    _, files, _ = open_files(config.data.data, config.data.cache, 64 << 30)
+    assets = Assets(source.catalog, files)
+    for name in source.catalog.assets:
+        path = folder.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_file(path, assets.content(name), "run")
+    files.close()
+
+
+def trained_on(state: dict[str, Any], path: Path) -> Provenance:
+    """What the run of a checkpoint was trained on.
+
+    Raises:
+        FormatError: it does not say so.
+    """
+    found = state.get("callbacks", {}).get("Checkpoints", {}).get("trained")
+    if not isinstance(found, dict):
+        raise FormatError(f"{path}: it does not say what it was trained on; is it a checkpoint of tessera train?")
+    return Provenance.from_state(found)
+
+
+def _steps(checkpoint: Path | None) -> int:
+    return int(read_checkpoint(checkpoint)["global_step"]) if checkpoint else 0
+
+
+def _with_folder(config: RunConfig, place: Place) -> RunConfig:
+    if config.train.out is not None:
+        return config
+    if place.processes > 1 or config.train.resume:
+        raise UsageError("give --out, the folder of the run: all processes and later starts need the same")
+    return replace(config, train=replace(config.train, out=new_folder(config.engine, config.preset)))
+
+
+def _check_same(old: RunConfig, new: RunConfig) -> None:
+    """Refuse to go on with another network."""
+    if old.engine != new.engine or old.model != new.model:
+        pairs = [name for name in vars(new.model) if getattr(old.model, name, None) != getattr(new.model, name)]
+        other = ", ".join(pairs) or old.engine
+        raise UsageError(f"--resume: the run in this folder has another network ({other} differ)")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Lightning's notes on devices and data loaders, which say nothing of a stream."""
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning")
+        warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")
+        yield

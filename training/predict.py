@@ -1,0 +1,117 @@
+"""Meshes and pictures from pictures of one's own, by a trained run."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from ..datasets.errors import FormatError, UsageError
+from .trained import Trained
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
+COMPANIONS = ("_mask", "_normal_f", "_normal_b")
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """How pictures become predictions.
+
+    Attributes:
+        height: metres from the person's head to the feet; the picture's scale follows from it.
+        resolution: cells of a side when a surface is extracted; 0 for the run's own.
+        normals: a run of the engine normals, which makes the normals that the network wants; those beside the pictures
+            (NAME_normal_f.png) go first.
+    """
+
+    height: float = 1.7
+    resolution: int = 0
+    normals: Path | None = None
+
+
+@dataclass(frozen=True)
+class Given:
+    """One picture.
+
+    Attributes:
+        name: of its file, without the ending.
+        image: (size, size, 3) uint8 sRGB.
+        mask: (size, size) bool where the person is.
+        folder: of the file: what belongs to it lies beside it.
+    """
+
+    name: str
+    image: NDArray[np.uint8]
+    mask: NDArray[np.bool_]
+    folder: Path
+
+
+def given_pictures(folder: Path, size: int) -> Iterator[Given]:
+    """The pictures of a folder, in the order of their names; those that belong to others are passed over.
+
+    Args:
+        folder: holds NAME.png with an alpha channel, or NAME.png (or .jpg) and NAME_mask.png.
+        size: pixels of a side that they are brought to.
+
+    Raises:
+        UsageError: no folder, or no picture in it.
+        FormatError: a picture that cannot be read, is not square, or whose mask is missing or empty.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"--images {folder}: no such folder")
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
+    own = [path for path in paths if not path.stem.endswith(COMPANIONS)]
+    if not own:
+        raise UsageError(f"--images {folder}: no picture in it ({', '.join(ENDINGS)})")
+    for path in own:
+        yield _given(path, size)
+
+
+def _given(path: Path, size: int) -> Given:
+    picture = read_picture(path)
+    beside = next((x for x in path.parent.glob(f"{path.stem}_mask.*") if x.suffix.lower() in ENDINGS), None)
+    if picture.width != picture.height:
+        shape = f"{picture.width} x {picture.height} pixels"
+        raise FormatError(f"{path}: {shape}; crop or pad it to a square with the person in the middle, "
+                          "1.8 of 2.048 of the height")  # fmt: skip
+    if beside is not None:
+        mask = np.asarray(read_picture(beside).convert("L").resize((size, size), Image.Resampling.BOX)) > 127
+    elif picture.mode in ("RGBA", "LA", "PA"):
+        mask = np.asarray(picture.convert("RGBA").resize((size, size), Image.Resampling.BOX))[..., 3] > 127
+    else:
+        raise FormatError(f"{path}: where is the person? Give it an alpha channel, or {path.stem}_mask.png beside it")
+    if not mask.any():
+        raise FormatError(f"{path}: its mask is empty")
+    image = np.asarray(picture.convert("RGB").resize((size, size), Image.Resampling.BOX), np.uint8)
+    return Given(path.stem, image * mask[..., None], mask, path.parent)
+
+
+def read_picture(path: Path) -> Image.Image:
+    """A picture, decoded.
+
+    Raises:
+        FormatError: it cannot be read.
+    """
+    try:
+        picture = Image.open(path)
+        picture.load()
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError, ValueError) as error:
+        raise FormatError(f"{path}: cannot be read ({str(error)[:120]})") from error
+    return picture
+
+
+def predict(run: Trained, images: Path, out: Path, options: PredictOptions) -> Iterator[dict[str, Any]]:
+    """Predict each picture; files are written to `out`, a row of `predictions.csv` is given for each.
+
+    Raises:
+        UsageError: the engine predicts nothing, or an option makes no sense.
+    """
+    if run.spec.predict is None:
+        raise UsageError(f"engine {run.spec.name} has no predictions")
+    if not 0.3 <= options.height <= 3:
+        raise UsageError(f"--height {options.height}: from 0.3 to 3 metres")
+    out.mkdir(parents=True, exist_ok=True)
+    yield from run.spec.predict(run, images, out, options)

@@ -1,0 +1,104 @@
+"""The streams of a run: what the engine asks for, of the data set that the run was given."""
+
+from dataclasses import replace
+from typing import Literal
+
+from ..datasets.catalog import Catalog
+from ..datasets.errors import UsageError
+from ..datasets.stream import Stream, open_files
+from .config import DataConfig, RunConfig
+from .engine import EngineSpec, Request, Source
+
+
+def read_catalog(data: DataConfig) -> Catalog:
+    """What the data set holds.
+
+    Raises:
+        FormatError: there is none.
+    """
+    catalog, files, _ = open_files(data.data, data.cache, 64 << 30)
+    files.close()
+    return catalog
+
+
+def open_streams(spec: EngineSpec, config: RunConfig, device: str | None = None) -> Source:
+    """The streams to train on and to validate on.
+
+    Raises:
+        UsageError: the data set lacks what the engine asks for; the message says which label to switch on.
+    """
+    catalog = read_catalog(config.data)
+    few = config.data.overfit or None
+    train = open_stream(spec, config, catalog, config.data.split, "train", limit=few, device=device)
+    where = config.data.split if few else config.data.val_split
+    table = spec.request(config.model, catalog, False).table
+    there = bool(where) and bool(catalog.splits.get(where, {}).get(table) or few)
+    val = open_stream(spec, config, catalog, where, "look", limit=few, device=device) if there else None
+    return Source(catalog, train, val, config.data.data)
+
+
+def open_stream(
+    spec: EngineSpec, config: RunConfig, catalog: Catalog, split: str, use: Literal["train", "look"],
+    limit: int | None = None, device: str | None = None, batch: int | None = None,
+) -> Stream:  # fmt: skip
+    """A stream of what an engine asks for.
+
+    Args:
+        spec: the engine.
+        config: the run's settings.
+        catalog: of the data set.
+        split: whose records.
+        use: to train: random order and draws; to look: in order, with the same draws each time.
+        limit: only the first so many records.
+        device: where batches go.
+        batch: records a batch, where it is not the run's.
+
+    Raises:
+        UsageError: a field, split or record is missing; the message says which label to switch on.
+    """
+    asked = spec.request(config.model, catalog, use == "train")
+    check_fields(catalog, asked, spec.name)
+    if split not in catalog.splits:
+        raise UsageError(f"{catalog.name}: no split {split!r} (splits: {', '.join(catalog.splits) or 'none'})")
+    return Stream(
+        config.data.data, asked.table, split, asked.fields, batch_size=batch or config.data.batch,
+        seed=config.train.seed, order=config.data.order if use == "train" else "sequential", sample=dict(asked.sample),
+        draws="fresh" if use == "train" else "fixed", transforms=asked.transforms, threads=config.data.threads,
+        device=device, cache_dir=config.data.cache, limit=limit,
+    )  # fmt: skip
+
+
+def check_fields(catalog: Catalog, asked: Request, engine: str) -> None:
+    """Refuse a data set that lacks what an engine asks for.
+
+    Raises:
+        UsageError: with the fields, and the label or option that gives them.
+    """
+    if asked.table not in catalog.tables:
+        there = ", ".join(catalog.tables)
+        raise UsageError(f"{catalog.name}: engine {engine} wants a table {asked.table!r} (tables: {there})")
+    missing = [path for path in asked.fields if not _has(catalog, asked.table, path)]
+    if missing:
+        hints = sorted({asked.labels[path] for path in missing if path in asked.labels})
+        more = f"; build them with {', '.join(hints)}" if hints else ""
+        raise UsageError(
+            f"{catalog.name}: engine {engine} asks for {', '.join(missing)}, which the data set does not have{more} "
+            f"(tessera shards {catalog.recipe} ..., or tessera add-label for a label that was left out)"
+        )
+
+
+def _has(catalog: Catalog, table: str, path: str) -> bool:
+    *way, leaf = path.split(".")
+    for name in way:
+        found = {entry.name: entry.table for entry in catalog.schema(table).references}
+        if name not in found or found[name] not in catalog.tables:
+            return False
+        table = found[name]
+    schema = catalog.schema(table)
+    columns, references = {x.name for x in schema.columns}, {x.name for x in schema.references}
+    return leaf in schema.by_name or leaf in columns | references
+
+
+def with_data(config: RunConfig, data: str) -> RunConfig:
+    """The settings with another data set."""
+    return replace(config, data=replace(config.data, data=data))

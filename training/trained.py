@@ -1,0 +1,117 @@
+"""A trained run, loaded to be used."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..datasets.assets import Assets
+from ..datasets.catalog import Catalog
+from ..datasets.errors import UsageError
+from ..datasets.stream import open_files
+from .config import RunConfig
+from .devices import find_place
+from .discover import load_engine
+from .engine import Engine, EngineSpec
+from .fit import trained_on
+from .provenance import Provenance, check_fits, check_unseen
+from .runfolder import RunFolder, read_config
+from .streams import check_fields, with_data
+from .weights import read_checkpoint
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run's network and what it is.
+
+    Attributes:
+        folder: of the run.
+        checkpoint: whose weights these are.
+        step: at which it was saved.
+        config: settings; `data` is what it is to be used on.
+        spec: the engine.
+        engine: the network, not in training.
+        trained: what it was trained on.
+        catalog: of the data set that it is used on; None for pictures of one's own.
+        device: where it is.
+    """
+
+    folder: RunFolder
+    checkpoint: Path
+    step: int
+    config: RunConfig
+    spec: EngineSpec
+    engine: Engine
+    trained: Provenance
+    catalog: Catalog | None
+    device: torch.device
+
+    def assets(self) -> Assets:
+        """What all records of the data set share."""
+        assert self.catalog is not None
+        _, files, _ = open_files(self.config.data.data, self.config.data.cache, 64 << 30)
+        return Assets(self.catalog, files)
+
+
+def load_trained(
+    run: Path, data: str | None, split: str | None = None, checkpoint: str = "best", device: str = "auto"
+) -> Trained:
+    """Load a run.
+
+    Args:
+        run: its folder.
+        data: data set that it is used on; None for none.
+        split: records that it is to be tested on; refused where they were trained on, unless they are its training
+            split, asked for by name.
+        checkpoint: best, last, or a file.
+        device: as for training.
+
+    Raises:
+        UsageError: no such run or checkpoint, or the data set does not go with it.
+        FormatError: the checkpoint is damaged.
+    """
+    folder = RunFolder(run)
+    config = read_config(run / "config.yaml")
+    spec = load_engine(config.engine)
+    path = _checkpoint(folder, checkpoint)
+    state = read_checkpoint(path)
+    trained = trained_on(state, path)
+    catalog = None
+    if data is not None:
+        from .streams import read_catalog
+
+        config = with_data(config, data)
+        catalog = read_catalog(config.data)
+        asked = spec.request(config.model, catalog, False)
+        check_fields(catalog, asked, spec.name)
+        check_fits(trained, catalog, asked, str(run))
+        if split is not None and split != trained.split:
+            check_unseen(trained, catalog, asked.table, split, str(run))
+    place = find_place(device, "fp32")
+    engine = spec.build(replace(config), catalog)
+    weights(engine, state)
+    return Trained(folder, path, int(state["global_step"]), config, spec, engine.to(place.torch_device).eval(), trained,
+                   catalog, place.torch_device)  # fmt: skip
+
+
+def weights(engine: Engine, state: dict[str, Any]) -> None:
+    """Give an engine the weights of a checkpoint, the averaged ones where there are such.
+
+    Raises:
+        UsageError: they are of another network.
+    """
+    found = state["state_dict"]
+    try:
+        engine.load_state_dict(found)
+    except RuntimeError as error:
+        raise UsageError(f"the checkpoint is of another network: {str(error)[:300]}") from error
+
+
+def _checkpoint(folder: RunFolder, name: str) -> Path:
+    if name == "best":
+        return folder.chosen()
+    path = folder.last if name == "last" else Path(name)
+    if not path.is_file():
+        raise UsageError(f"{path}: no such checkpoint; --checkpoint is best, last, or a file")
+    return path

@@ -1,0 +1,1 @@
+"""Audits over shards, reports, and the metrics that engines and reports share."""
