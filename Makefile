@@ -7,9 +7,11 @@ DATASET ?= hypersim
 WORKERS ?= 2
 OUT ?= out/$(DATASET)
 DEMO ?= raw/$(DATASET)_demo
+ENGINE ?= implicit
+DATA ?= out/thuman2
 ARGS ?=
 
-.PHONY: setup shards demo bench test lint
+.PHONY: setup shards demo train bench test lint
 
 setup: $(STAMP)
 
@@ -23,6 +25,9 @@ shards: setup
 
 demo: setup
 	$(BIN)/tessera demo $(DATASET) --out $(DEMO) $(ARGS)
+
+train: setup
+	$(BIN)/tessera train $(ENGINE) --data $(DATA) $(ARGS)
 
 bench: setup
 	for name in $$($(BIN)/tessera bench list); do $(BIN)/tessera bench $$name || exit 1; done

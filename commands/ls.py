@@ -6,6 +6,7 @@ import tyro
 from rich.table import Table
 
 from ..pipelines.catalogue import recipe_rows, recipes_markdown
+from ..training.names import engine_names
 from .console import table_console
 
 
@@ -21,7 +22,9 @@ def ls(markdown: bool = False) -> int:
     table = Table("recipe", "table", "label", "fields", "on", title="recipes")
     for row in recipe_rows():
         table.add_row(row.recipe, row.table, row.label, ", ".join(row.fields), "yes" if row.default else "--with")
-    table_console().print(table)
+    console = table_console()
+    console.print(table)
+    console.print(f"engines: {', '.join(engine_names())} (tessera train ENGINE --help)", highlight=False)
     return 0
 
 

@@ -10,9 +10,10 @@ import tyro
 from ..datasets.errors import UsageError
 from ..training.config import DataConfig, OptimConfig, RunConfig, TrainConfig
 from ..training.config_yaml import from_plain, read_yaml
-from ..training.discover import engine_names, load_engine, preset_config
+from ..training.discover import load_engine, preset_config
 from ..training.engine import EngineSpec
 from ..training.fit import train
+from ..training.names import engine_names
 from .console import progress_console
 
 

@@ -1,17 +1,10 @@
 """Engines are found by being there: every folder of `training/engines/`."""
 
 import importlib
-import pkgutil
 
 from ..datasets.errors import UsageError
 from .engine import EngineSpec
-
-
-def engine_names() -> list[str]:
-    """Names of all engines: their folders' names. Nothing is imported."""
-    from . import engines
-
-    return sorted(module.name for module in pkgutil.iter_modules(engines.__path__) if module.ispkg)
+from .names import engine_names
 
 
 def load_engine(name: str) -> EngineSpec:

@@ -21,7 +21,8 @@ class PredictOptions:
     """How pictures become predictions.
 
     Attributes:
-        height: metres from the person's head to the feet; the picture's scale follows from it.
+        height: metres from the person's head to the feet, from which the picture's scale follows; `height` in NAME.npz
+            goes first.
         resolution: cells of a side when a surface is extracted; 0 for the run's own.
         normals: a run of the engine normals, which makes the normals that the network wants; those beside the pictures
             (NAME_normal_f.png) go first.

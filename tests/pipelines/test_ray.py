@@ -54,7 +54,7 @@ def test_workers_give_the_same_bytes_and_find_hugging_faces_datasets(
 
 KILLED = "its worker process was killed (was the memory full?) or ended itself"
 CRASHES = {
-    "u02": ("hang", "took longer than --unit-timeout 8"),
+    "u02": ("hang", "took longer than --unit-timeout 20"),
     "u04": ("segfault", "its worker process crashed: Segmentation fault"),
     "u06": ("exit", KILLED),
     "u08": ("raise", "ValueError: the toy was told to raise"),
@@ -70,7 +70,7 @@ def test_crashes_and_hangs_cost_their_unit_only(toy: Toy, monkeypatch: pytest.Mo
         toy.unit(unit, f"x {word} xx")
     toy.unit("u11", "x once nan xx")
     settings = {"shard_mb": 1, "max_reject": 1.0}
-    summary = toy.run(workers=2, unit_timeout=8.0, **settings)
+    summary = toy.run(workers=2, unit_timeout=20.0, **settings)
     expected = [Reject(unit, "", f"{unit}.txt", "read", error) for unit, (_, error) in CRASHES.items()]
     expected.append(Reject("u11", "u11-002", "u11.txt", "encode", "field 'vector': 8 of 8 values are NaN or infinite"))
     assert read_rejects(toy.out) == expected

@@ -43,7 +43,7 @@ class ImplicitConfig(EngineConfig):
         dropout: share.
         attention: squeeze and excitation of the layers.
         attention_pool: over nothing but the point itself, or over all points of the batch's record.
-        grid: points in k x k x k blocks of a grid, with 3-D convolutions over them; 0 for free points.
+        grid: points in k x k x k blocks of the stored grid, with 3-D convolutions over them; 0 for free points.
         target: occupancy, or the signed distance.
         clip: centimetres at which the signed distance is cut off, as a target.
         uncertainty: predict how sure each point is, too.
@@ -81,7 +81,7 @@ class ImplicitConfig(EngineConfig):
     shape: Literal["plain", "u", "n"] = "plain"
     norm: Literal["batch", "group", "instance", "layer", "none"] = "batch"
     dropout: float = 0.0
-    attention: Literal["none", "channel", "spatial", "both"] = "none"
+    attention: Literal["none", "channel", "spatial", "scse"] = "none"
     attention_pool: Literal["none", "points"] = "none"
     grid: int = 0
     target: Literal["occupancy", "sdf"] = "occupancy"
@@ -114,6 +114,9 @@ class ImplicitConfig(EngineConfig):
             raise UsageError("--model.normals predicted: needs normal_f or normal_b among --model.inputs")
         if self.points < 1 or self.resolution < 8 or self.size < 0 or not 0 <= self.noisy <= 1 or self.grid < 0:
             raise UsageError("--model.points, .resolution, .size, .noisy or .grid is out of range")
+        if self.grid and (self.grid < 8 or self.body == "random" or self.norm not in ("batch", "layer", "none")):
+            raise UsageError("--model.grid: 8 or more, with --model.body fit (the grid has no noise variants) and "
+                             "--model.norm batch, layer or none")  # fmt: skip
         if self.triplane in ("image", "both") and not self.inputs:
             raise UsageError("--model.triplane image: needs --model.inputs")
 

@@ -106,7 +106,7 @@ def figures(mesh: Mesh, batch: dict[str, Any], options: EvalOptions) -> Row:
         batch: of one record, with `calib` and places on the scan in world metres.
         options: samples and seed.
     """
-    places, normals = (batch[name][0].double().cpu().numpy() for name in SCAN[:2])
+    places, normals = (batch[name].reshape(-1, 3).double().cpu().numpy() for name in SCAN[:2])
     calib = batch["calib"][0].double().cpu().numpy()
     back = np.linalg.inv(calib)
     world = mesh.vertices @ back[:3, :3].T + back[:3, 3]

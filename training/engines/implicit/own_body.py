@@ -16,6 +16,7 @@ from ...predict import Given
 BODY = "assets/body.npz"
 SIDE = 1024  # pixels of the picture by which vertices are told to be seen
 NEAR = 0.01  # of the cube, that a vertex may lie behind what is seen there
+ON_PERSON = 0.6  # of a body's vertices; a good fit has nearly all of them there
 TALL = 1.8 / 1.024  # half sides of the cube that a person is tall
 
 
@@ -96,7 +97,24 @@ def read_body(given: Given, height: float, run: Path) -> OwnBody:
     wanted = len(arrays["canonical"])
     if len(vertices) != wanted:
         raise FormatError(f"{path}: {len(vertices)} vertices; the run was trained with bodies of {wanted}")
-    return OwnBody(vertices.astype(np.float64), arrays["faces"].astype(np.int32), picture_calib(height), arrays)
+    tall = float(found["height"].reshape(-1)[0]) if "height" in found else height
+    made = OwnBody(vertices.astype(np.float64), arrays["faces"].astype(np.int32), picture_calib(tall), arrays)
+    share = _share_on(made, given.mask)
+    if share < ON_PERSON:
+        raise FormatError(
+            f"{path}: {100 * share:.0f} % of the body's vertices lie on the person in the picture (less than "
+            f"{100 * ON_PERSON:.0f} %); are they metres, y up, z towards the camera, about the picture's middle, and is "
+            f"the person {tall} m tall (--height, or `height` in the file)?"
+        )
+    return made
+
+
+def _share_on(body: OwnBody, mask: NDArray[np.bool_]) -> float:
+    """Share of a body's vertices whose pixel is on the mask."""
+    size = len(mask)
+    pixel = np.floor((body.cube[:, :2] + 1) / 2 * size).astype(int)
+    inside = ((pixel >= 0) & (pixel < size)).all(1)
+    return float(mask[pixel[inside, 1], pixel[inside, 0]].sum() / len(pixel))
 
 
 def _arrays(path: Path) -> dict[str, NDArray[np.generic]]:

@@ -62,7 +62,8 @@ def made_batch(
 ) -> dict[str, torch.Tensor]:
     """What the network wants of one picture, as a stream would give it."""
     size = given.mask.shape[0]
-    made: dict[str, NDArray[Any]] = {"mask": given.mask, "image": given.image, "calib": picture_calib(options.height)}
+    calib = picture_calib(options.height) if body is None else body.calib
+    made: dict[str, NDArray[Any]] = {"mask": given.mask, "image": given.image, "calib": calib}
     wanted: list[str] = [name for name in config.inputs if name.startswith("normal_") and config.normals == "given"]
     if wanted:
         made |= own_normals(given, wanted, options, helper, size)

@@ -25,7 +25,7 @@ PRESETS = {
     ),
     "pifu": Preset(
         ImplicitConfig(inputs=("image",), stacks=4, features=256, geometry=("z",), hidden=(1024, 512, 256, 128),
-                       skips=(2, 3, 4), norm="none", points=5000),
+                       skips=(1, 2, 3, 4), norm="none", points=5000),
         OptimConfig(name="rmsprop", lr=1e-3, schedule="step", milestones=(60, 80)), {"batch": 2}, {"max_epochs": 100},
         "PIFu: picture and depth, 256 + 1 channels",
     ),
@@ -35,7 +35,7 @@ PRESETS = {
     ),
     "pamir": Preset(
         ImplicitConfig(inputs=("image",), stacks=4, depth=3, width=128, features=256, geometry=("volume",),
-                       hidden=(1024, 512, 256, 128), norm="none", points=5000, body="random"),
+                       hidden=(1024, 512, 256, 128), skips=(1, 2, 3, 4), norm="none", points=5000, body="random"),
         OptimConfig(name="rmsprop", lr=2e-4, schedule="step", milestones=(2, 4, 6, 8), gamma=0.9), {"batch": 3},
         {"max_epochs": 10}, "PaMIR: picture and volume of the body (--with voxels), 256 + 32 channels",
     ),
@@ -53,14 +53,14 @@ PRESETS = {
     ),
     "icon-tiny": Preset(
         ImplicitConfig(inputs=("image", "normal_f", "normal_b"), size=128, by_visibility=True, stacks=1, depth=2,
-                       width=32, features=8, geometry=_GEOMETRY, hidden=(128, 64, 32), norm="group", points=4000,
+                       width=32, features=8, geometry=_GEOMETRY, hidden=(128, 64, 32), points=4000,
                        resolution=128),
         _TINY, {"batch": 2}, {"max_epochs": 1000, "max_steps": 1500, "val_every": 250, "save_every": 250},
         "for two CPU cores",
     ),
     "pifu-tiny": Preset(
         ImplicitConfig(inputs=("image",), size=128, stacks=1, depth=2, width=32, features=16, geometry=("z",),
-                       hidden=(128, 64, 32), norm="group", points=4000, resolution=128),
+                       hidden=(128, 64, 32), points=4000, resolution=128),
         _TINY, {"batch": 2}, {"max_epochs": 1000, "max_steps": 1500, "val_every": 250, "save_every": 250},
         "for two CPU cores",
     ),

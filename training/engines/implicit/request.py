@@ -1,5 +1,6 @@
 """What the engine `implicit` asks of a data set."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from ....datasets.catalog import Catalog
@@ -7,6 +8,7 @@ from ....datasets.pool_draws import icon_balance
 from ....datasets.transforms import load_transform
 from ...engine import Request
 from .config import ImplicitConfig
+from .grid_block import GridBlock
 
 OF_BODY = ("body_face", "body_bary", "body_sdf", "body_normals")
 LABELS = {
@@ -28,8 +30,7 @@ def request(config: ImplicitConfig, catalog: Catalog, training: bool) -> Request
         training: whether bodies are random and features noisy.
     """
     fields = ["mask", "calib", *pictures(config), *_camera(catalog)]
-    sampled = ["subject.points", "subject.sdf"]
-    transforms: list[Any] = []
+    sampled = ["subject.grid", "subject.cube_half_side"] if config.grid else ["subject.points", "subject.sdf"]
     noise = training and config.body == "random"
     if noise:
         fields += [f"noisy_{name.removeprefix('body_')}" for name in fields if name.startswith("body_normal")]
@@ -38,18 +39,24 @@ def request(config: ImplicitConfig, catalog: Catalog, training: bool) -> Request
         fields += ["body_visible"] if "vis" in config.about_body else []
     if config.with_volume:
         fields += ["subject.body_volume", "subject.cube_half_side"]
-    if config.with_body:
-        transforms.append(load_transform("pick_body", body="random" if noise else 0,
-                                         **({"noisy": config.noisy} if noise else {})))  # fmt: skip
+    drawn = {} if config.grid else {"subject.points": icon_balance(config.points)}
+    asked = tuple(dict.fromkeys([*fields, *sampled]))
+    return Request("views", asked, drawn, tuple(_transforms(config, training, noise)), LABELS)
+
+
+def _transforms(config: ImplicitConfig, training: bool, noise: bool) -> Iterator[Any]:
+    """Of records: the block of the grid, the body, noise, features."""
+    if config.grid:
+        yield GridBlock(config.grid)
+    if config.with_body and (not config.grid or "norm" in config.geometry or "vis" in config.about_body):
+        yield load_transform("pick_body", body="random" if noise else 0, **({"noisy": config.noisy} if noise else {}))
     if training and config.sdf_noise and "sdf" in config.geometry:
-        transforms.append(load_transform("sdf_noise", sigma=config.sdf_noise, fields="subject.body_sdf"))
+        yield load_transform("sdf_noise", sigma=config.sdf_noise, fields="subject.body_sdf")
     if config.about_body:
-        transforms.append(load_transform("icon_features", features=config.about_body))
+        yield load_transform("icon_features", features=config.about_body)
     if training and config.normal_noise:
         shown = [name for name in pictures(config) if "normal" in name]
-        transforms.append(load_transform("normal_noise", sigma=config.normal_noise, fields=shown))
-    return Request("views", tuple(dict.fromkeys([*fields, *sampled])), {"subject.points": icon_balance(config.points)},
-                   tuple(transforms), LABELS)  # fmt: skip
+        yield load_transform("normal_noise", sigma=config.normal_noise, fields=shown)
 
 
 def pictures(config: ImplicitConfig) -> list[str]:
@@ -75,4 +82,5 @@ def _looked_up(config: ImplicitConfig) -> list[str]:
     wanted = config.about_body
     names = ["body_sdf"] if {"sdf", "cmap"} & {*wanted} else []
     names += ["body_face", "body_bary"] if {"cmap", "norm", "vis", "part"} & {*wanted} else []
+    names = [f"grid_{name}" for name in names] if config.grid else names
     return names + (["body_normals"] if "norm" in wanted else [])

@@ -12,6 +12,7 @@ from ...fields.octree import evaluate_octree
 from . import inputs
 from .body import BodyQuery
 from .engine import LEVEL, ImplicitEngine
+from .grid_surface import grid_surface
 
 COARSE = 32
 
@@ -35,6 +36,8 @@ def person_surface(
     Raises:
         FieldError: the field has no surface.
     """
+    if engine.config.grid:
+        return grid_surface(engine, batch, body)
     encoded = engine.network.encode(batch)
     calib = batch["calib"]
 
