@@ -32,6 +32,8 @@ def parse(spec: EngineSpec, arguments: list[str]) -> RunConfig:
     base = spec.presets[name].config(spec.name, name, "")
     if values:
         changes = {k: v for k, v in values.items() if k not in ("engine", "preset")}
+        if isinstance(changes.get("train"), dict):  # a new run has a folder of its own, and begins
+            changes["train"] = {k: v for k, v in changes["train"].items() if k not in ("out", "resume")}
         base = from_plain(RunConfig, changes, base, f"{file}: ")
     return _command_line(spec, base, rest)
 

@@ -151,6 +151,8 @@ class RunConfig:
             "val-every": (self.train.val_every, 0), "save-every": (self.train.save_every, 0),
             "patience": (self.train.patience, 0), "optim.accumulate": (self.optim.accumulate, 1),
             "optim.warmup": (self.optim.warmup, 0), "ray": (self.train.ray, 0),
+            "val-batches": (self.train.val_batches, 0),
+            "cpu-threads": (1 if self.train.cpu_threads is None else self.train.cpu_threads, 1),
         }  # fmt: skip
         for name, (value, least) in whole.items():
             if value < least:

@@ -88,8 +88,8 @@ class Engine(LightningModule, ABC):
         total = torch.stack([(loss * weights).sum() for loss in losses.values()]).sum()
         if not torch.isfinite(total):
             raise BadLoss({name: loss.detach() for name, loss in losses.items()}, batch)
-        self.last_losses = {name: (loss.detach() * weights).sum() for name, loss in losses.items()}
-        self.last_losses["loss"] = total.detach()
+        sums = torch.stack([*((loss.detach() * weights).sum() for loss in losses.values()), total.detach()])
+        self.last_losses = dict(zip([*losses, "loss"], over_processes(sums), strict=True))
         return total
 
     def validation_step(self, batch: Batch, number: int) -> None:
@@ -116,6 +116,14 @@ class Engine(LightningModule, ABC):
     def configure_optimizers(self) -> Any:
         """The optimiser of what is to be trained, and its schedule by steps."""
         return make_optimizer([p for p in self.parameters() if p.requires_grad], self.optim, self)
+
+
+def over_processes(values: Tensor) -> Tensor:
+    """The mean over all processes."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.all_reduce(values)
+        return values / torch.distributed.get_world_size()
+    return values
 
 
 class BadLoss(TrainingError):

@@ -80,7 +80,10 @@ class Run:
         source = open_streams(self.spec, self.config, self.place.stream)
         resumed = self._resumed(source)
         seed_all(self.config.train.seed, "weights")
-        engine = self.spec.build(self.config, source.catalog)
+        try:
+            engine = self.spec.build(self.config, source.catalog)
+        except ValueError as error:  # of a layer that does not go with its settings
+            raise UsageError(f"--model: {error}") from error
         sources = init_from(engine, self.config.train.init_from) if self.config.train.init_from and not resumed else {}
         freeze(engine, self.config.train.freeze)
         if self.config.train.compile:

@@ -48,7 +48,11 @@ class Checkpoints(Callback):
         self.trained = Provenance.from_state(state_dict["trained"]).joined(self.trained)
 
     def on_train_batch_end(self, trainer: Trainer, engine: Any, outputs: Any, batch: Any, index: int) -> None:
-        """Save where it is due."""
+        """Save where it is due; where a validation follows, after it."""
+        if whole_step(trainer):
+            self._save_if_due(trainer)
+
+    def _save_if_due(self, trainer: Trainer) -> None:
         if self.every and trainer.global_step % self.every == 0 and trainer.global_step != self.saved:
             self.save(trainer)
 
@@ -67,15 +71,27 @@ class Checkpoints(Callback):
             self.best = {**figures, "step": trainer.global_step, "epoch": trainer.current_epoch}
             self.waits = 0
             write_checkpoint(trainer, self.folder.best, self.folder.last)
-            return
-        self.waits += 1
+        else:
+            self.waits += 1
         if self.patience and self.waits >= self.patience:
             trainer.should_stop = True
+        if not trainer.fit_loop._should_accumulate():
+            self._save_if_due(trainer)
 
     def save(self, trainer: Trainer) -> None:
         """Save the last checkpoint now."""
         self.saved = trainer.global_step
         write_checkpoint(trainer, self.folder.last, self.folder.last)
+
+
+def whole_step(trainer: Trainer) -> bool:
+    """Whether a step of the optimiser has just ended, and no validation follows it at once.
+
+    Saved in between, a run would go on without the gradients that were accumulated, or without that validation.
+    """
+    loop = trainer.fit_loop.epoch_loop
+    fetcher = trainer.fit_loop._data_fetcher
+    return not loop._should_accumulate() and not (fetcher and loop._should_check_val_fx(fetcher))
 
 
 def write_checkpoint(trainer: Trainer, path: Path, good: Path) -> None:

@@ -49,6 +49,7 @@ class Recorder(Callback):
         self._table = HistoryTable(folder.path / "history.csv")
         self._busy = 0.0  # seconds in steps, and of those waiting for the loader, of the whole run
         self._waited = 0.0
+        self._rate = 0.0
         self._mark(None)
 
     def say(self, line: str) -> None:
@@ -77,6 +78,10 @@ class Recorder(Callback):
         self._table.keep(trainer.global_step)
         self._mark(trainer)
 
+    def on_train_batch_start(self, trainer: Trainer, engine: Any, batch: Any, index: int) -> None:
+        """Note the learning rate: behind the step it is that of the next."""
+        self._rate = _lr(trainer)
+
     def on_train_batch_end(self, trainer: Trainer, engine: Any, outputs: Any, batch: Any, index: int) -> None:
         """Count, and write a line where one is due."""
         self._steps += 1
@@ -91,7 +96,7 @@ class Recorder(Callback):
         seconds = max(time.perf_counter() - self._since, 1e-9)
         waited = min(self._wait(trainer) - self._wait_before, seconds)
         self._busy, self._waited = self._busy + seconds, self._waited + waited
-        row = {"step": trainer.global_step, "epoch": trainer.current_epoch, **losses, "lr": _lr(trainer),
+        row = {"step": trainer.global_step, "epoch": trainer.current_epoch, **losses, "lr": self._rate,
                "records_per_s": self._records / seconds, "loader_share": waited / seconds,
                "memory_gb": resident_bytes() / 1e9}  # fmt: skip
         if torch.cuda.is_initialized():

@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 
 from ...datasets.order import key_of
-from .checkpoints import Checkpoints
+from .checkpoints import Checkpoints, whole_step
 
 
 class StepSeeds(Callback):
@@ -62,7 +62,16 @@ class Signals(Callback):
             self._old[number] = signal.signal(number, self._catch)
 
     def on_train_batch_end(self, trainer: Trainer, engine: Any, outputs: Any, batch: Any, index: int) -> None:
-        """Save and stop where a signal came, on all processes at the same step."""
+        """Save and stop where a signal came, on all processes at the same step; where a validation is due, after it."""
+        if whole_step(trainer):
+            self._stop(trainer)
+
+    def on_validation_end(self, trainer: Trainer, engine: Any) -> None:
+        """Save and stop where a signal came."""
+        if not trainer.fit_loop._should_accumulate():
+            self._stop(trainer)
+
+    def _stop(self, trainer: Trainer) -> None:
         if self._any(trainer):
             self.caught = self.caught or signal.SIGINT
             self.checkpoints.save(trainer)

@@ -103,7 +103,7 @@ def read_body(given: Given, height: float, run: Path) -> OwnBody:
     if share < ON_PERSON:
         raise FormatError(
             f"{path}: {100 * share:.0f} % of the body's vertices lie on the person in the picture (less than "
-            f"{100 * ON_PERSON:.0f} %); are they metres, y up, z towards the camera, about the picture's middle, and is "
+            f"{100 * ON_PERSON:.0f} %); are they metres, y up, z towards the camera, about the picture's middle, is "
             f"the person {tall} m tall (--height, or `height` in the file)?"
         )
     return made
