@@ -93,7 +93,7 @@ class Run:
         if self.first:
             self.folder.begin(self.config, command_line())
             keep_assets(self.config, source, self.folder)
-        recorder = self._recorder(steps)
+        recorder = self._recorder(steps, _steps(resumed))
         self._introduce(engine, source, sources, recorder, resumed)
         return self._fit(engine, source, recorder, resumed)
 
@@ -125,11 +125,11 @@ class Run:
         engine.steps_planned, engine.steps_an_epoch = planned, an_epoch
         return planned
 
-    def _recorder(self, steps: int) -> Recorder | None:
+    def _recorder(self, steps: int, begun: int) -> Recorder | None:
         if not self.first:
             return None
         settings = self.config.train
-        return Recorder(self.folder, settings.log_every, steps, self.console, settings.pictures)
+        return Recorder(self.folder, settings.log_every, steps, self.console, settings.pictures, begun)
 
     def _introduce(
         self, engine: Engine, source: Source, sources: dict[str, str], recorder: Recorder | None, resumed: Path | None
@@ -150,8 +150,10 @@ class Run:
             said = "all" if row.trained == row.parameters else f"{row.trained:,}" if row.trained else "frozen"
             table.add_row(row.module, f"{row.parameters:,}", said, row.weights)
         self.console.print(table)
+        table_name = self.spec.request(self.config.model, source.catalog, True).table
+        side = source.catalog.schema(table_name).dimensions.get("height")
         self.folder.summarise(modules=[row.__dict__ for row in rows], engine=self.config.engine,
-                              preset=self.config.preset, state="running")  # fmt: skip
+                              preset=self.config.preset, state="running", picture_size=side)  # fmt: skip
         if not sum(row.trained for row in rows):
             raise UsageError("nothing is trained: all modules are frozen")
 

@@ -47,6 +47,17 @@ class Trained:
     catalog: Catalog | None
     device: torch.device
 
+    def picture_size(self) -> int:
+        """Pixels of a side of the pictures that it was trained on, before its own reduction.
+
+        Raises:
+            UsageError: the run does not say it.
+        """
+        size = self.folder.summary().get("picture_size")
+        if not isinstance(size, int) or size < 1:
+            raise UsageError(f"{self.folder.path}: does not say how large the pictures were that it was trained on")
+        return size
+
     def assets(self) -> Assets:
         """What all records of the data set share."""
         assert self.catalog is not None

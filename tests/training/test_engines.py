@@ -24,8 +24,10 @@ from .runs import settings
 PRESETS = [(engine, preset) for engine in engine_names() for preset in load_engine(engine).presets]
 BODY = ("z", "sdf", "cmap", "norm", "vis", "part", "volume")
 VARIANTS = {
-    "every picture": {"inputs": ("image", "normal_f", "normal_b", "body_normal_f", "orientation", "body_parts"),
-                      "by_visibility": False},
+    "every picture": {
+        "inputs": ("image", "normal_f", "normal_b", "body_normal_f", "orientation", "body_parts"),
+        "by_visibility": False,
+    },
     "every feature": {"geometry": BODY, "by_visibility": False},
     "no picture": {"inputs": (), "by_visibility": False},
     "attention": {"attention": "channel"},

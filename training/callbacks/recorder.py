@@ -36,14 +36,17 @@ class Recorder(Callback):
         planned: steps of the whole run.
         console: screen.
         pictures: whether pictures of validations are written.
+        begun: step that the run goes on from; what was written behind it is done again.
     """
 
-    def __init__(self, folder: RunFolder, every: int, planned: int, console: Console, pictures: bool) -> None:
+    def __init__(
+        self, folder: RunFolder, every: int, planned: int, console: Console, pictures: bool, begun: int = 0
+    ) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         self.folder, self.every, self.planned, self.console = folder, every, planned, console
         self.pictures = pictures
-        self.board = SummaryWriter(str(folder.path / "tensorboard"))
+        self.board = SummaryWriter(str(folder.path / "tensorboard"), purge_step=begun + 1)
         self.rows: list[dict[str, Any]] = []
         self._log: TextIO = (folder.path / "log.txt").open("a")
         self._table = HistoryTable(folder.path / "history.csv")

@@ -23,7 +23,6 @@ from .evaluate import write_person
 from .own_body import OwnBody, picture_calib, read_body
 from .surface import person_surface
 
-SIZE = 512
 READ = ("image", "normal_f", "normal_b", "body_normal_f", "body_normal_b")
 
 
@@ -40,7 +39,7 @@ def predict(run: Trained, images: Path, out: Path, options: PredictOptions) -> I
         raise UsageError(f"{run.folder.path}: its network sees {', '.join(odd)}, which is not made of pictures here; "
                          "make shards of them and use tessera eval")  # fmt: skip
     helper = load_trained(options.normals, None) if options.normals else None
-    for given in given_pictures(images, config.size or SIZE):
+    for given in given_pictures(images, config.size or run.picture_size()):
         start = time.perf_counter()
         body = read_body(given, options.height, run.folder.path) if config.with_body else None
         batch = made_batch(config, given, body, options, helper)
@@ -109,7 +108,7 @@ def own_normals(
 def _resized(given: Given, size: int) -> Given:
     image = Image.fromarray(given.image).resize((size, size), Image.Resampling.BOX)
     mask = Image.fromarray(given.mask.astype(np.uint8) * 255).resize((size, size), Image.Resampling.BOX)
-    return Given(given.name, np.asarray(image), np.asarray(mask) > 127, given.folder)
+    return Given(given.name, np.array(image), np.asarray(mask) > 127, given.folder)
 
 
 def overlay(given: Given, mesh: Mesh) -> NDArray[np.uint8]:

@@ -16,8 +16,6 @@ from ..implicit.own_body import read_body
 from .config import NormalsConfig
 from .engine import NormalsEngine
 
-SIZE = 512
-
 
 def predict(run: Trained, images: Path, out: Path, options: PredictOptions) -> Iterator[dict[str, Any]]:
     """Write NAME_normal_f.png, NAME_normal_b.png: y up, z towards the camera, -1 to 1 as 0 to 255, alpha the mask."""
@@ -34,7 +32,7 @@ def predict(run: Trained, images: Path, out: Path, options: PredictOptions) -> I
 def picture_size(run: Trained) -> int:
     """Pixels of a side that the run's networks see."""
     assert isinstance(run.config.model, NormalsConfig)
-    return run.config.model.size or SIZE
+    return run.config.model.size or run.picture_size()
 
 
 @torch.no_grad()

@@ -1,0 +1,1 @@
+"""Training steps, fed in several ways."""
