@@ -19,6 +19,7 @@ def eval_run(
     data: str,
     checkpoint: str = "best",
     device: str = "auto",
+    cache: Path | None = None,
 ) -> int:
     """Evaluate a trained run on a split of a data set; figures go to RUN/eval.
 
@@ -28,11 +29,12 @@ def eval_run(
         data: folder or URL of the data set.
         checkpoint: best, last, or a file.
         device: auto, cpu, cuda, or one card such as cuda:1.
+        cache: folder of the cache of remote shards.
     """
-    trained = load_trained(run, data, None, checkpoint, device)
+    trained = load_trained(run, data, None, checkpoint, device, cache)
     split = pick_split(trained, options.split)
     options = replace(options, split=split)
-    trained = load_trained(run, data, split, checkpoint, device)
+    trained = load_trained(run, data, split, checkpoint, device, cache)
     console, began, rows = progress_console(), time.perf_counter(), []
     for row in evaluate(trained, options):
         rows.append(row)

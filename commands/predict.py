@@ -34,14 +34,16 @@ def predict_run(
     folder, console, rows = out or run / "predict", progress_console(), []
     for row in predict(trained, images, folder, options):
         rows.append(row)
-        console.print(" ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()),
-                      highlight=False, soft_wrap=True)  # fmt: skip
+        texts = (f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items() if v != "")
+        console.print(" ".join(texts), highlight=False, soft_wrap=True)
     with (folder / "predictions.csv").open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]))
+        writer = csv.DictWriter(stream, list(dict.fromkeys(name for row in rows for name in row)))
         writer.writeheader()
         writer.writerows(rows)
-    console.print(f"{len(rows)} predictions in {folder}", highlight=False, soft_wrap=True)
-    return 0
+    failed = sum(row["note"] != "" for row in rows)
+    told = f", {failed} failed" if failed else ""
+    console.print(f"{len(rows) - failed} predictions in {folder}{told}", highlight=False, soft_wrap=True)
+    return 1 if failed else 0
 
 
 def main(arguments: list[str]) -> int:

@@ -74,17 +74,18 @@ def _card(device: str) -> int | None:
     return int(number or 0)
 
 
-def out_of_memory(batch: int, device: torch.device, error: BaseException) -> str:
+def out_of_memory(batch: int, device: torch.device, error: BaseException, fixed: int) -> str:
     """What to say where a GPU's memory is full: what was used, and a batch size that should fit.
 
     Args:
         batch: records a step that were tried.
         device: the card.
         error: torch's.
+        fixed: bytes that were taken before the step.
     """
     total = torch.cuda.get_device_properties(device).total_memory
-    peak, now = torch.cuda.max_memory_reserved(device), torch.cuda.memory_allocated(device)
-    return memory_message(batch, total, peak, min(now, peak), str(error))
+    peak = torch.cuda.max_memory_allocated(device)
+    return memory_message(batch, total, peak, min(fixed, peak), str(error))
 
 
 def memory_message(batch: int, total: int, peak: int, fixed: int, error: str) -> str:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..datasets.catalog import Catalog
+from ..datasets.errors import UsageError
 from ..datasets.stream import Stream
 from .config import DataConfig, EngineConfig, OptimConfig, RunConfig, TrainConfig
 from .errors import TrainingError
@@ -77,6 +78,13 @@ class Engine(LightningModule, ABC):
         inside = getattr(self, "network", self)
         return {name: child for name, child in inside.named_children() if any(True for _ in child.parameters())}
 
+    def called(self) -> list[nn.Module]:
+        """Modules that are called as they are, for torch.compile: those of dictionaries one by one."""
+        found: list[nn.Module] = []
+        for part in self.parts().values():
+            found += list(part.values()) if isinstance(part, nn.ModuleDict) else [part]
+        return found
+
     def pictures(self, batch: Batch) -> dict[str, NDArray[np.uint8]]:
         """Pictures (h, w, 3) of a validation batch, by name."""
         return {}
@@ -95,7 +103,11 @@ class Engine(LightningModule, ABC):
     def validation_step(self, batch: Batch, number: int) -> None:
         """Add a batch to the metrics, and its losses to theirs."""
         keep = ~batch["repeat"].to(self.device)
-        self._val_losses.append((torch.stack(list(self.losses(batch).values())).sum(0)[keep]).double().sum())
+        losses = self.losses(batch)
+        total = torch.stack(list(losses.values())).sum(0)
+        if not torch.isfinite(total).all():
+            raise BadLoss({name: loss.detach() for name, loss in losses.items()}, batch)
+        self._val_losses.append(total[keep].double().sum())
         self._val_count.append(keep.sum().double())
         self.validate(batch, keep)
 
@@ -116,6 +128,27 @@ class Engine(LightningModule, ABC):
     def configure_optimizers(self) -> Any:
         """The optimiser of what is to be trained, and its schedule by steps."""
         return make_optimizer([p for p in self.parameters() if p.requires_grad], self.optim, self)
+
+
+def check_picture(size: int, catalog: Catalog | None, divisor: int, table: str = "views") -> None:
+    """Refuse pictures whose sides a network cannot halve as often as it does.
+
+    Args:
+        size: that they are reduced to; 0 for as they are stored.
+        catalog: of the data set; None where it is not known.
+        divisor: what their sides must be a multiple of.
+        table: that they are of.
+
+    Raises:
+        UsageError: with the sizes that go.
+    """
+    stored = [] if catalog is None else [catalog.schema(table).dimensions.get(name) for name in ("height", "width")]
+    for side in [size] if size else [side for side in stored if side]:
+        if side % divisor:
+            good = max(divisor, round(side / divisor) * divisor)
+            raise UsageError(
+                f"pictures of {side} pixels: a multiple of {divisor} is wanted, such as --model.size {good}"
+            )
 
 
 def over_processes(values: Tensor) -> Tensor:
@@ -183,7 +216,8 @@ class EngineSpec:
             are trained on (random bodies, noise) or looked at.
         build: the engine, by the settings and the data set (joint sets, assets).
         evaluate: records of a split against their truth: `evaluate(run, engine, stream, options)`; rows by record.
-        predict: see `training/predict.py`.
+        predict: `predict(run, options)` gives a function of a picture's path and the folder of what is written, which
+            returns a row.
     """
 
     name: str

@@ -119,6 +119,8 @@ def pick_split(run: Trained, split: str) -> str:
         return split
     table = run.spec.request(run.config.model, run.catalog, False).table
     for name in ("test", "val"):
-        if run.catalog.splits.get(name, {}).get(table):
+        if run.catalog.splits.get(name, {}).get(table) and name != run.trained.split:
             return name
-    raise UsageError(f"{run.catalog.name} has neither test nor val records; name a split by --split")
+    raise UsageError(
+        f"{run.catalog.name} has neither test nor val records that were not trained on; name a split by --split"
+    )

@@ -32,7 +32,7 @@ from .errors import TrainingError
 from .provenance import Provenance, check_fits, check_unseen, provenance
 from .runfolder import RunFolder, command_line, new_folder
 from .streams import open_streams
-from .weights import freeze, init_from, module_rows, read_checkpoint
+from .weights import checkpoint_path, freeze, init_from, module_rows, read_checkpoint
 
 INTERRUPTED = 130
 
@@ -84,18 +84,30 @@ class Run:
             engine = self.spec.build(self.config, source.catalog)
         except ValueError as error:  # of a layer that does not go with its settings
             raise UsageError(f"--model: {error}") from error
-        sources = init_from(engine, self.config.train.init_from) if self.config.train.init_from and not resumed else {}
+        sources, before = self._begin_from(engine, source) if not resumed else ({}, None)
         freeze(engine, self.config.train.freeze)
         if self.config.train.compile:
-            for child in engine.children():
-                child.compile()
+            for module in engine.called():
+                module.compile()
         steps = self._plan(engine, source)
         if self.first:
             self.folder.begin(self.config, command_line())
             keep_assets(self.config, source, self.folder)
         recorder = self._recorder(steps, _steps(resumed))
         self._introduce(engine, source, sources, recorder, resumed)
-        return self._fit(engine, source, recorder, resumed)
+        return self._fit(engine, source, recorder, resumed, before)
+
+    def _begin_from(self, engine: Engine, source: Source) -> tuple[dict[str, str], Provenance | None]:
+        """Weights of other runs, where they come from, and what those runs were trained on."""
+        if not self.config.train.init_from:
+            return {}, None
+        sources, trained = init_from(engine, self.config.train.init_from), None
+        for path in sorted({*sources.values()}):
+            found = trained_on(read_checkpoint(checkpoint_path(path)), Path(path))
+            asked = self.spec.request(self.config.model, source.catalog, True)
+            check_fits(found, source.catalog, asked, path)
+            trained = found if trained is None else trained.joined(found)
+        return sources, trained
 
     def _resumed(self, source: Source) -> Path | None:
         """The checkpoint to go on from; what is there already is refused otherwise."""
@@ -153,19 +165,23 @@ class Run:
         table_name = self.spec.request(self.config.model, source.catalog, True).table
         side = source.catalog.schema(table_name).dimensions.get("height")
         self.folder.summarise(modules=[row.__dict__ for row in rows], engine=self.config.engine,
-                              preset=self.config.preset, state="running", picture_size=side)  # fmt: skip
+                              preset=self.config.preset, state="running", picture_size=side,
+                              camera=source.catalog.options.get("camera", ""))  # fmt: skip
         if not sum(row.trained for row in rows):
             raise UsageError("nothing is trained: all modules are frozen")
 
-    def _fit(self, engine: Engine, source: Source, recorder: Recorder | None, resumed: Path | None) -> int:
+    def _fit(
+        self, engine: Engine, source: Source, recorder: Recorder | None, resumed: Path | None, before: Provenance | None
+    ) -> int:
         asked = self.spec.request(self.config.model, source.catalog, True)
         trained = provenance(source.catalog, asked, self.config.data.split)
+        trained = before.joined(trained) if before else trained
         tell = recorder.validated if recorder else lambda *_: None
         saving = Checkpoints(self.folder, self.config.train.save_every, engine.monitor, self.config.train.patience,
                              trained, tell)  # fmt: skip
         signals = Signals(saving)
         trainer = self._trainer(source, [saving, signals], recorder)
-        began, before, status = time.perf_counter(), _steps(resumed), 0
+        began, begun, status = time.perf_counter(), _steps(resumed), 0
         try:
             trainer.fit(engine, source.train, source.val, ckpt_path=resumed, weights_only=True)
         except Interrupted:
@@ -173,7 +189,7 @@ class Run:
         except BadLoss as error:
             raise self._bad_loss(error, trainer.global_step) from error
         except torch.cuda.OutOfMemoryError as error:
-            text = out_of_memory(self.config.data.batch, self.place.torch_device, error)
+            text = out_of_memory(self.config.data.batch, self.place.torch_device, error, saving.fixed_bytes)
             raise TrainingError(text) from error
         finally:
             signals.restore()
@@ -182,7 +198,7 @@ class Run:
                 source.val.close()
             if recorder:
                 recorder.close()
-        self._conclude(trainer, saving, recorder, before, time.perf_counter() - began, status)
+        self._conclude(trainer, saving, recorder, begun, time.perf_counter() - began, status)
         return status
 
     def _trainer(self, source: Source, callbacks: list[Callback], recorder: Recorder | None) -> Trainer:
@@ -296,11 +312,22 @@ def _with_folder(config: RunConfig, place: Place) -> RunConfig:
 
 
 def _check_same(old: RunConfig, new: RunConfig) -> None:
-    """Refuse to go on with another network."""
+    """Refuse to go on with another network, another optimiser, or other modules frozen.
+
+    Raises:
+        UsageError: with the settings that differ.
+    """
     if old.engine != new.engine or old.model != new.model:
         pairs = [name for name in vars(new.model) if getattr(old.model, name, None) != getattr(new.model, name)]
         other = ", ".join(pairs) or old.engine
         raise UsageError(f"--resume: the run in this folder has another network ({other} differ)")
+    pairs = [f"optim.{name}" for name in vars(new.optim) if getattr(old.optim, name) != getattr(new.optim, name)]
+    pairs += [] if old.train.freeze == new.train.freeze else ["freeze"]
+    if pairs:
+        raise UsageError(
+            f"--resume: {', '.join(pairs)} differ from the run's, whose optimiser goes on as it was; for other settings "
+            "begin a new run with --init-from"
+        )
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from ..datasets.errors import FormatError, UsageError
+from ..datasets.errors import FormatError, TesseraError, UsageError
 from .trained import Trained
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
@@ -50,16 +50,11 @@ class Given:
     folder: Path
 
 
-def given_pictures(folder: Path, size: int) -> Iterator[Given]:
+def picture_paths(folder: Path) -> list[Path]:
     """The pictures of a folder, in the order of their names; those that belong to others are passed over.
-
-    Args:
-        folder: holds NAME.png with an alpha channel, or NAME.png (or .jpg) and NAME_mask.png.
-        size: pixels of a side that they are brought to.
 
     Raises:
         UsageError: no folder, or no picture in it.
-        FormatError: a picture that cannot be read, is not square, or whose mask is missing or empty.
     """
     if not folder.is_dir():
         raise UsageError(f"--images {folder}: no such folder")
@@ -67,11 +62,19 @@ def given_pictures(folder: Path, size: int) -> Iterator[Given]:
     own = [path for path in paths if not path.stem.endswith(COMPANIONS)]
     if not own:
         raise UsageError(f"--images {folder}: no picture in it ({', '.join(ENDINGS)})")
-    for path in own:
-        yield _given(path, size)
+    return own
 
 
-def _given(path: Path, size: int) -> Given:
+def read_given(path: Path, size: int) -> Given:
+    """A picture and where the person is in it.
+
+    Args:
+        path: NAME.png with an alpha channel, or NAME.png (or .jpg) with NAME_mask.png beside it.
+        size: pixels of a side that it is brought to.
+
+    Raises:
+        FormatError: it cannot be read, is not square, or its mask is missing or empty.
+    """
     picture = read_picture(path)
     beside = next((x for x in path.parent.glob(f"{path.stem}_mask.*") if x.suffix.lower() in ENDINGS), None)
     if picture.width != picture.height:
@@ -105,7 +108,8 @@ def read_picture(path: Path) -> Image.Image:
 
 
 def predict(run: Trained, images: Path, out: Path, options: PredictOptions) -> Iterator[dict[str, Any]]:
-    """Predict each picture; files are written to `out`, a row of `predictions.csv` is given for each.
+    """Predict each picture; files are written to `out`, a row of `predictions.csv` is given for each, those that failed
+    with a note.
 
     Raises:
         UsageError: the engine predicts nothing, or an option makes no sense.
@@ -114,5 +118,11 @@ def predict(run: Trained, images: Path, out: Path, options: PredictOptions) -> I
         raise UsageError(f"engine {run.spec.name} has no predictions")
     if not 0.3 <= options.height <= 3:
         raise UsageError(f"--height {options.height}: from 0.3 to 3 metres")
+    paths = picture_paths(images)
     out.mkdir(parents=True, exist_ok=True)
-    yield from run.spec.predict(run, images, out, options)
+    one = run.spec.predict(run, options)
+    for path in paths:
+        try:
+            yield {"picture": path.stem, **one(path, out), "note": ""}
+        except TesseraError as error:
+            yield {"picture": path.stem, "note": str(error)}

@@ -1,13 +1,15 @@
 """The streams of a run: what the engine asks for, of the data set that the run was given."""
 
 from dataclasses import replace
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 from ..datasets.catalog import Catalog
 from ..datasets.errors import UsageError
 from ..datasets.stream import Stream, open_files
 from .config import DataConfig, RunConfig
 from .engine import EngineSpec, Request, Source
+from .required import Required
 
 
 def read_catalog(data: DataConfig) -> Catalog:
@@ -63,9 +65,24 @@ def open_stream(
     return Stream(
         config.data.data, asked.table, split, asked.fields, batch_size=batch or config.data.batch,
         seed=config.train.seed, order=config.data.order if use == "train" else "sequential", sample=dict(asked.sample),
-        draws="fresh" if use == "train" else "fixed", transforms=asked.transforms, threads=config.data.threads,
+        draws="fresh" if use == "train" else "fixed", threads=config.data.threads,
+        transforms=[*required(catalog, asked, spec.name), *asked.transforms],
         device=device, cache_dir=config.data.cache, limit=limit,
     )  # fmt: skip
+
+
+def required(catalog: Catalog, asked: Request, engine: str) -> list[Any]:
+    """A transform that refuses records without a field that is optional; none where no such field is asked for."""
+    optional = [path for path in asked.fields if _optional(catalog, asked.table, path)]
+    return [Required(optional, engine)] if optional else []
+
+
+def _optional(catalog: Catalog, table: str, path: str) -> bool:
+    *way, leaf = path.split(".")
+    for name in way:
+        table = next(entry.table for entry in catalog.schema(table).references if entry.name == name)
+    found = catalog.schema(table).by_name.get(leaf)
+    return found is not None and found.optional
 
 
 def check_fields(catalog: Catalog, asked: Request, engine: str) -> None:
@@ -99,6 +116,6 @@ def _has(catalog: Catalog, table: str, path: str) -> bool:
     return leaf in schema.by_name or leaf in columns | references
 
 
-def with_data(config: RunConfig, data: str) -> RunConfig:
-    """The settings with another data set."""
-    return replace(config, data=replace(config.data, data=data))
+def with_data(config: RunConfig, data: str, cache: Path | None = None) -> RunConfig:
+    """The settings with another data set, on this machine."""
+    return replace(config, data=replace(config.data, data=data, cache=cache))

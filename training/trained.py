@@ -66,8 +66,9 @@ class Trained:
 
 
 def load_trained(
-    run: Path, data: str | None, split: str | None = None, checkpoint: str = "best", device: str = "auto"
-) -> Trained:
+    run: Path, data: str | None, split: str | None = None, checkpoint: str = "best", device: str = "auto",
+    cache: Path | None = None,
+) -> Trained:  # fmt: skip
     """Load a run.
 
     Args:
@@ -77,6 +78,7 @@ def load_trained(
             split, asked for by name.
         checkpoint: best, last, or a file.
         device: as for training.
+        cache: folder of the cache of remote shards.
 
     Raises:
         UsageError: no such run or checkpoint, or the data set does not go with it.
@@ -92,7 +94,7 @@ def load_trained(
     if data is not None:
         from .streams import read_catalog
 
-        config = with_data(config, data)
+        config = with_data(config, data, cache)
         catalog = read_catalog(config.data)
         asked = spec.request(config.model, catalog, False)
         check_fields(catalog, asked, spec.name)

@@ -100,8 +100,8 @@ def _load_module(engine: Engine, name: str, state: dict[str, Any], path: str) ->
 def _load(module: nn.Module, name: str, state: dict[str, Any]) -> bool:
     """Load a module's weights where a checkpoint has all of them, in their shapes."""
     wanted, some = module.state_dict(), _inner(state, name)
-    if not all(key in some and some[key].shape == value.shape for key, value in wanted.items()):
-        return False
+    if set(some) != set(wanted) or any(some[key].shape != value.shape for key, value in wanted.items()):
+        return False  # more arrays are another network too: statistics of a norm that this one does not have
     module.load_state_dict({key: some[key] for key in wanted})
     return True
 
@@ -122,6 +122,9 @@ def _difference(own: dict[str, Any], state: dict[str, Any]) -> str:
     if other:
         shapes = ", ".join(f"{name} {tuple(state[name].shape)} not {tuple(own[name].shape)}" for name in other[:3])
         texts.append(f"{len(other)} have another shape, such as {shapes}")
+    more = [name for name in state if name not in own]
+    if more:
+        texts.append(f"it has {len(more)} more, such as {', '.join(more[:3])}")
     return "; ".join(texts) or "its arrays have other names"
 
 

@@ -12,7 +12,7 @@ from tessera.cli import run
 from tessera.datasets import Dataset
 from tessera.datasets.errors import FormatError, UsageError
 from tessera.training.engines.implicit.own_body import TALL
-from tessera.training.predict import given_pictures
+from tessera.training.predict import picture_paths, read_given
 
 from .runs import go
 
@@ -102,7 +102,7 @@ def test_normals_are_made_by_a_run_where_there_are_none(trained: Path, normals: 
                                                         capsys: pytest.CaptureFixture) -> None:  # fmt: skip
     for path in images.glob("*_normal_*.png"):
         path.unlink()
-    assert predict(trained, images, "--out", tmp_path / "none") == 2
+    assert predict(trained, images, "--out", tmp_path / "none") == 1
     assert "a_normal_f.png, a_normal_b.png, or --normals RUN" in capsys.readouterr().err
     assert predict(trained, images, "--out", tmp_path / "made", "--normals", normals) == 0
     assert predict(normals, images, "--out", tmp_path / "normals") == 0
@@ -128,8 +128,8 @@ def test_normals_are_made_by_a_run_where_there_are_none(trained: Path, normals: 
 def test_what_does_not_fit_is_refused_in_one_line(trained, images, tmp_path, capsys, spoil, message):
     spoil(images)
     assert predict(trained, images, "--out", tmp_path / "out") in (1, 2)
-    error = capsys.readouterr().err.strip().splitlines()[-1]
-    assert re.search(message, error), error
+    error = capsys.readouterr().err.strip()
+    assert re.search(message, error) and "Traceback" not in error and "0 predictions" in error, error
 
 
 def people_vertices(folder: Path) -> int:
@@ -142,13 +142,22 @@ def test_a_mask_beside_the_picture_is_the_mask(tmp_path: Path) -> None:
     mask = np.zeros((8, 8), np.uint8)
     mask[2:6, 3:5] = 255
     Image.fromarray(mask).save(tmp_path / "x_mask.png")
-    (found,) = given_pictures(tmp_path, 8)
+    (path,) = picture_paths(tmp_path)
+    found = read_given(path, 8)
     assert found.name == "x" and (found.mask == (mask > 0)).all() and (found.image[~found.mask] == 0).all()
     with pytest.raises(UsageError, match="no such folder"):
-        list(given_pictures(tmp_path / "none", 8))
+        picture_paths(tmp_path / "none")
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="no picture in it"):
-        list(given_pictures(tmp_path / "empty", 8))
+        picture_paths(tmp_path / "empty")
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "x_mask.png")
     with pytest.raises(FormatError, match="mask is empty"):
-        Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "x_mask.png")
-        list(given_pictures(tmp_path, 8))
+        read_given(path, 8)
+
+
+def test_a_picture_that_fails_leaves_the_others(trained: Path, images: Path, tmp_path: Path) -> None:
+    (images / "b.png").write_bytes(b"nothing")
+    assert predict(trained, images, "--out", tmp_path / "out") == 1
+    rows = list(csv.DictReader((tmp_path / "out" / "predictions.csv").open()))
+    assert [row["picture"] for row in rows] == ["a", "b"] and rows[0]["note"] == ""
+    assert "cannot be read" in rows[1]["note"] and (tmp_path / "out" / "a.obj").is_file()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, Trainer
 
 from ...datasets.commit import sync_folder, temporary_name
@@ -37,6 +38,7 @@ class Checkpoints(Callback):
         self.best: dict[str, float] = {}
         self.waits = 0
         self.saved = -1  # step of the last checkpoint
+        self.fixed_bytes = 0  # of the GPU's memory that are taken between steps
 
     def state_dict(self) -> dict[str, Any]:
         """Figures of the best validation, how long ago it was, and what was trained on."""
@@ -46,6 +48,11 @@ class Checkpoints(Callback):
         """Go on from a checkpoint."""
         self.best, self.waits = dict(state_dict["best"]), int(state_dict["waits"])
         self.trained = Provenance.from_state(state_dict["trained"]).joined(self.trained)
+
+    def on_train_batch_start(self, trainer: Trainer, engine: Any, batch: Any, index: int) -> None:
+        """Note what of the GPU's memory is taken whatever the batch: weights, optimiser."""
+        if torch.cuda.is_initialized():
+            self.fixed_bytes = torch.cuda.memory_allocated(engine.device)
 
     def on_train_batch_end(self, trainer: Trainer, engine: Any, outputs: Any, batch: Any, index: int) -> None:
         """Save where it is due; where a validation follows, after it."""
@@ -105,6 +112,7 @@ def write_checkpoint(trainer: Trainer, path: Path, good: Path) -> None:
     Raises:
         TrainingError: it cannot be written, the disk is full; the old file is as it was.
     """
+    check_finite(trainer, good)
     temporary = temporary_name(path, "run")
     try:
         trainer.save_checkpoint(temporary)
@@ -118,6 +126,21 @@ def write_checkpoint(trainer: Trainer, path: Path, good: Path) -> None:
     finally:
         if trainer.is_global_zero:
             temporary.unlink(missing_ok=True)
+
+
+def check_finite(trainer: Trainer, good: Path) -> None:
+    """Refuse to save weights that are no numbers: the last good checkpoint stays.
+
+    Raises:
+        TrainingError: with the name of such a weight.
+    """
+    bad = [name for name, value in trainer.lightning_module.named_parameters() if not torch.isfinite(value).all()]
+    if bad:
+        kept = f"the last good checkpoint is {good}" if good.is_file() else "there is no good checkpoint yet"
+        raise TrainingError(
+            f"step {trainer.global_step}: weights are no numbers any more ({bad[0]}); {kept}. Lower --optim.lr, or set "
+            "--optim.clip 1"
+        )
 
 
 def _failed(error: OSError | RuntimeError, path: Path, good: Path, step: int) -> BaseException:

@@ -25,14 +25,15 @@ class BodyQuery:
         arrays: `faces`, `canonical`, `part` of the body (`assets/body.npz`).
         features: of sdf, cmap, norm, vis, part.
         threads: that look points up.
+        clip: ICON's, of the distance.
     """
 
     def __init__(
         self, vertices: Array, normals: Array, visible: Array, calib: Array, arrays: Mapping[str, Array],
-        features: tuple[str, ...], threads: int = 1,
+        features: tuple[str, ...], threads: int = 1, clip: float = 15.0,
     ) -> None:  # fmt: skip
         self._surface = Surface(vertices, arrays["faces"], method="winding", threads=threads)
-        self._features = IconFeatures(features, assets=arrays)
+        self._features = IconFeatures(features, clip=clip, assets=arrays)
         self._given = {"subject.body_normals": normals, "body_visible": visible, "calib": calib}
 
     def __call__(self, points: Tensor) -> dict[str, Tensor]:

@@ -14,6 +14,16 @@ CHANNELS: dict[str, int] = {
 }  # fmt: skip
 
 
+def check_resolution(cells: int, option: str) -> None:
+    """Refuse a number of cells that an octree does not halve down to its coarse lattice.
+
+    Raises:
+        UsageError: with the option.
+    """
+    if cells not in (8, 16) and (cells < 32 or cells % 32 or (cells // 32) & (cells // 32 - 1)):
+        raise UsageError(f"{option} {cells}: 8, 16, 32, 64, 128, 256, 512, ...")
+
+
 @dataclass(frozen=True)
 class ImplicitConfig(EngineConfig):
     """The network, what it sees, and how it is trained.
@@ -42,10 +52,13 @@ class ImplicitConfig(EngineConfig):
         norm: of the layers.
         dropout: share.
         attention: squeeze and excitation of the layers.
+        attention_layers: layers that have it, from 0; all but the last by default.
+        reduction: of the channels inside it.
         attention_pool: over nothing but the point itself, or over all points of the batch's record.
         grid: points in k x k x k blocks of the stored grid, with 3-D convolutions over them; 0 for free points.
         target: occupancy, or the signed distance.
         clip: centimetres at which the signed distance is cut off, as a target.
+        feature_clip: ICON's sdf_clip, beyond which the body's distance is only a sign.
         uncertainty: predict how sure each point is, too.
         points: of each record and step.
         body: fit, or random: any of its noise variants.
@@ -56,6 +69,7 @@ class ImplicitConfig(EngineConfig):
         normals_filters: channels of that network.
         normals_downs: its halvings.
         normals_blocks: its residual blocks.
+        normals_norm: its norm.
         resolution: cells of a side when the surface is extracted.
     """
 
@@ -82,10 +96,13 @@ class ImplicitConfig(EngineConfig):
     norm: Literal["batch", "group", "instance", "layer", "none"] = "batch"
     dropout: float = 0.0
     attention: Literal["none", "channel", "spatial", "scse"] = "none"
+    attention_layers: tuple[int, ...] = ()
+    reduction: int = 4
     attention_pool: Literal["none", "points"] = "none"
     grid: int = 0
     target: Literal["occupancy", "sdf"] = "occupancy"
     clip: float = 15.0
+    feature_clip: float = 15.0
     uncertainty: bool = False
     points: int = 8000
     body: Literal["fit", "random"] = "fit"
@@ -96,6 +113,7 @@ class ImplicitConfig(EngineConfig):
     normals_filters: int = 64
     normals_downs: int = 4
     normals_blocks: int = 9
+    normals_norm: Literal["instance", "batch", "group"] = "instance"
     resolution: int = 256
 
     def __post_init__(self) -> None:
@@ -112,10 +130,19 @@ class ImplicitConfig(EngineConfig):
             raise UsageError(f"--model.encoding {self.encoding}: needs sdf among --model.geometry")
         if self.normals == "predicted" and not {"normal_f", "normal_b"} & {*self.inputs}:
             raise UsageError("--model.normals predicted: needs normal_f or normal_b among --model.inputs")
-        if self.points < 1 or self.resolution < 8 or self.size < 0 or not 0 <= self.noisy <= 1 or self.grid < 0:
+        check_resolution(self.resolution, "--model.resolution")
+        if self.grid and (self.head != "mlp" or self.dropout or self.attention != "none" or self.shape != "plain"):
+            raise UsageError("--model.grid has a head of its own: leave head, dropout, attention and shape as they are")
+        if self.head == "mixer" and (self.attention != "none" or self.shape != "plain"):
+            raise UsageError("--model.head mixer has layers of its own: leave attention and shape as they are")
+        if self.normal_noise and not any("normal" in name for name in self.inputs):
+            raise UsageError("--model.normal-noise: needs pictures of normals among --model.inputs")
+        if self.points < 1 or self.size < 0 or not 0 <= self.noisy <= 1 or self.grid < 0:
             raise UsageError("--model.points, .resolution, .size, .noisy or .grid is out of range")
-        if self.grid and (self.grid < 8 or self.body == "random" or self.norm not in ("batch", "layer", "none")):
-            raise UsageError("--model.grid: 8 or more, with --model.body fit (the grid has no noise variants) and "
+        if self.grid and (
+            not 8 <= self.grid <= 64 or self.body == "random" or self.norm not in ("batch", "layer", "none")
+        ):
+            raise UsageError("--model.grid: 8 to 64, with --model.body fit (the grid has no noise variants) and "
                              "--model.norm batch, layer or none")  # fmt: skip
         if self.triplane in ("image", "both") and not self.inputs:
             raise UsageError("--model.triplane image: needs --model.inputs")
@@ -144,4 +171,5 @@ class ImplicitConfig(EngineConfig):
     @property
     def with_body(self) -> bool:
         """Whether a body is needed at all."""
-        return bool(self.about_body) or self.with_volume or any(name.startswith("body_normal") for name in self.inputs)
+        seen = any(name.startswith("body_normal") for name in self.inputs) or self.normals == "predicted"
+        return bool(self.about_body) or self.with_volume or seen

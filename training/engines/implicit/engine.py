@@ -1,5 +1,6 @@
 """The engine: losses of points, metrics of validation, pictures."""
 
+from math import lcm
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch import Tensor
 from ....datasets.catalog import Catalog
 from ....validation.metrics.occupancy import OccupancyScores
 from ...config import RunConfig
-from ...engine import Batch, Engine
+from ...engine import Batch, Engine, check_picture
 from .config import ImplicitConfig
 from .inputs import target
 from .network import ImplicitNetwork
@@ -36,7 +37,13 @@ class ImplicitEngine(Engine):
         assert isinstance(config.model, ImplicitConfig)
         self.config = config.model
         self.network = ImplicitNetwork(config.model)
+        check_picture(config.model.size, catalog, self._divisor())
         self.metrics = OccupancyScores(threshold=LEVEL)
+
+    def _divisor(self) -> int:
+        """What the pictures' sides must be a multiple of."""
+        encoder = 4 << self.config.depth if self.network.image_encoder is not None else 1
+        return lcm(encoder, 1 << self.config.normals_downs if self.network.normals is not None else 1)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Loss (b,) of the field."""
@@ -58,8 +65,8 @@ class ImplicitEngine(Engine):
         return (value - wanted) ** 2
 
     def _progress(self) -> float:
-        """Share of the training that is done; all of it where nothing is trained."""
-        if not self.training or not self.steps_planned or self._trainer is None:
+        """Share of the training that is done, also in its validations; all of it where nothing is trained."""
+        if not self.steps_planned or self._trainer is None:
             return 1.0
         return min(1.0, self.trainer.global_step / self.steps_planned)
 

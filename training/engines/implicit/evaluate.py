@@ -22,12 +22,13 @@ from ....validation.metrics.surface_samples import OrientedSamples
 from ...evaluate import EvalOptions, Row
 from ...fields.grid import FieldError
 from ...fields.mesh import Mesh
+from ...streams import required
 from ...trained import Trained
 from . import inputs
 from .body import BodyQuery
-from .config import ImplicitConfig
+from .config import ImplicitConfig, check_resolution
 from .engine import LEVEL, ImplicitEngine
-from .request import request
+from .request import perspective, request
 from .surface import person_surface
 
 SCAN = ("subject.scan_surface", "subject.scan_surface_normal", "subject", "yaw", "pitch")
@@ -42,6 +43,8 @@ def evaluate(run: Trained, options: EvalOptions) -> Iterator[Row]:
     """
     engine, config = run.engine, run.config.model
     assert isinstance(engine, ImplicitEngine) and isinstance(config, ImplicitConfig)
+    if options.resolution:
+        check_resolution(options.resolution, "--resolution")
     stream = open_evaluation(run, options)
     arrays = run.assets()(BODY, ARRAYS, "--body-models") if config.about_body else {}
     views = FourViews(run.config.data.data)
@@ -72,8 +75,10 @@ def open_evaluation(run: Trained, options: EvalOptions) -> Stream:
     transforms = list(asked.transforms)
     if config.about_body:
         more += ["subject.body_vertices", "subject.body_normals", "body_visible"]
-        features = load_transform("icon_features", features=config.about_body, drop=False)
+        features = load_transform("icon_features", features=config.about_body, drop=False, clip=config.feature_clip)
         transforms = [features if x.name == "icon_features" else x for x in transforms]
+        if not any(x.name == "pick_body" for x in transforms):
+            transforms.insert(0, load_transform("pick_body"))
     shown = [f"noisy_{name.removeprefix('body_')}" for name in asked.fields if name.startswith("body_normal_")]
     if options.body and config.with_body:
         picked = load_transform("pick_body", body=options.body)
@@ -83,7 +88,8 @@ def open_evaluation(run: Trained, options: EvalOptions) -> Stream:
         raise UsageError(f"--body {options.body}: the network sees no body")
     return Stream(
         run.config.data.data, asked.table, options.split, tuple(dict.fromkeys([*asked.fields, *more])), batch_size=1,
-        order="sequential", draws="fixed", sample=dict(asked.sample), transforms=transforms, seed=options.seed,
+        order="sequential", draws="fixed", sample=dict(asked.sample), seed=options.seed,
+        transforms=[*required(run.catalog, asked, run.spec.name), *transforms],
         limit=options.limit or None, cache_dir=run.config.data.cache,
     )  # fmt: skip
 
@@ -95,7 +101,7 @@ def body_of(batch: dict[str, Any], arrays: dict[str, NDArray[Any]], config: Impl
     names = ("subject.body_vertices", "subject.body_normals", "body_visible", "calib")
     vertices, normals, visible, calib = (batch[name][0].cpu().numpy() for name in names)
     return BodyQuery(vertices.astype(np.float64), normals, visible, calib, arrays, config.about_body,
-                     torch.get_num_threads())  # fmt: skip
+                     torch.get_num_threads(), config.feature_clip)  # fmt: skip
 
 
 def figures(mesh: Mesh, batch: dict[str, Any], options: EvalOptions) -> Row:
@@ -124,12 +130,19 @@ def figures(mesh: Mesh, batch: dict[str, Any], options: EvalOptions) -> Row:
 
 
 def _points(engine: ImplicitEngine, batch: dict[str, Any]) -> Row:
-    """IoU, precision, recall of the record's own points."""
+    """IoU, precision, recall of the record's own points; how far their sigma goes with their error."""
     with torch.no_grad():
-        found = engine.network.query(engine.network.encode(batch), batch, batch["subject.points"])[-1][:, 0]
+        out = engine.network.query(engine.network.encode(batch), batch, batch["subject.points"])[-1]
+    found = out[:, 0]
     scores = OccupancyScores(LEVEL).to(found.device)
     scores.update(found, batch["subject.sdf"] < 0)
-    return {name: float(value) for name, value in scores.compute().items()}
+    row = {name: float(value) for name, value in scores.compute().items()}
+    if engine.config.uncertainty:
+        sigma = out[:, 1].exp()
+        off = (found - inputs.target(engine.config, batch["subject.sdf"])).abs()
+        row |= {"sigma": float(sigma.mean()),
+                "sigma_tells": float(torch.corrcoef(torch.cat([sigma, off]))[0, 1])}  # fmt: skip
+    return row
 
 
 def _nothing(note: str) -> Row:
@@ -142,12 +155,15 @@ def _nothing(note: str) -> Row:
 class FourViews:
     """The published normal error against the stored normals of the views a quarter turn apart, where they are there.
 
+    Of orthographic pictures in a local folder alone: a surface is rendered as they were.
+
     Args:
         data: folder of the data set.
     """
 
     def __init__(self, data: str) -> None:
-        self._table = Dataset(data).table("views") if Path(data).is_dir() else None
+        there = Path(data).is_dir() and not perspective(Dataset(data).catalog)
+        self._table = Dataset(data).table("views") if there else None
         self._keys: dict[tuple[str, float, float], str] = {}
         if self._table is not None:
             index = self._table.index()

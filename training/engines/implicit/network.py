@@ -127,7 +127,7 @@ class ImplicitNetwork(nn.Module):
         if encoded.volume is not None:
             made["volume"] = sample_volume(encoded.volume, inputs.volume_places(batch, points))
         about = [made[name] for name in self.config.geometry]
-        about += self._from_planes(encoded, batch, points, cube)
+        about += self._from_planes(encoded, batch, points, torch.cat([at, cube[..., 2:]], -1))
         stacks = len(encoded.sides[0]) if encoded.sides else 1
         out = []
         for stack in range(stacks):
@@ -154,18 +154,20 @@ def _head(config: ImplicitConfig, groups: list[int]) -> nn.Module:
     """The network over the points' features."""
     outputs = 2 if config.uncertainty else 1
     if config.grid:
-        return GridConv(sum(groups), config.hidden[-1], outputs=outputs)
+        return GridConv(sum(groups), config.hidden[-1], norm=config.norm, outputs=outputs)
     if config.head == "mixer":
         return PointMixer(groups, config.hidden[-1], dropout=config.dropout, outputs=outputs)
     return PointMLP(
         [sum(groups), *config.hidden, 1], config.skips, norm=config.norm, dropout=config.dropout,
-        attention=config.attention, pool=config.attention_pool, shape=config.shape, outputs=outputs,
+        attention=config.attention, attention_layers=config.attention_layers or None, reduction=config.reduction,
+        pool=config.attention_pool, shape=config.shape, outputs=outputs,
     )  # fmt: skip
 
 
 def _normal_networks(config: ImplicitConfig) -> nn.ModuleDict:
     wanted = [name for name in ("normal_f", "normal_b") if name in config.inputs]
     return nn.ModuleDict({
-        name: GlobalGenerator(6, 3, config.normals_filters, config.normals_downs, config.normals_blocks)
+        name: GlobalGenerator(6, 3, config.normals_filters, config.normals_downs, config.normals_blocks,
+                              config.normals_norm)
         for name in wanted
     })  # fmt: skip

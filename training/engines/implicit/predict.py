@@ -1,7 +1,7 @@
 """People in pictures of one's own, as meshes."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,10 @@ from ....datasets.errors import UsageError
 from ....validation.metrics.normal_map import normal_map
 from ....validation.metrics.raster import look
 from ...fields.mesh import Mesh
-from ...predict import Given, PredictOptions, given_pictures, read_picture
+from ...predict import Given, PredictOptions, read_given, read_picture
 from ...trained import Trained, load_trained
 from .body import BodyQuery
-from .config import ImplicitConfig
+from .config import ImplicitConfig, check_resolution
 from .engine import ImplicitEngine
 from .evaluate import write_person
 from .own_body import OwnBody, picture_calib, read_body
@@ -26,7 +26,7 @@ from .surface import person_surface
 READ = ("image", "normal_f", "normal_b", "body_normal_f", "body_normal_b")
 
 
-def predict(run: Trained, images: Path, out: Path, options: PredictOptions) -> Iterator[dict[str, Any]]:
+def predict(run: Trained, options: PredictOptions) -> Callable[[Path, Path], dict[str, Any]]:
     """Write NAME.obj, NAME.glb (metres, y up), NAME.png (all round) and NAME_overlay.png for each picture.
 
     Raises:
@@ -34,26 +34,49 @@ def predict(run: Trained, images: Path, out: Path, options: PredictOptions) -> I
     """
     config, engine = run.config.model, run.engine
     assert isinstance(config, ImplicitConfig) and isinstance(engine, ImplicitEngine)
-    odd = [name for name in config.inputs if name not in READ] + (["volume"] if config.with_volume else [])
-    if odd:
-        raise UsageError(f"{run.folder.path}: its network sees {', '.join(odd)}, which is not made of pictures here; "
-                         "make shards of them and use tessera eval")  # fmt: skip
+    check_pictures_do(run, config)
+    if options.resolution:
+        check_resolution(options.resolution, "--resolution")
     helper = load_trained(options.normals, None) if options.normals else None
-    for given in given_pictures(images, config.size or run.picture_size()):
-        start = time.perf_counter()
+    size = config.size or run.picture_size()
+
+    def one(path: Path, out: Path) -> dict[str, Any]:
+        start, given = time.perf_counter(), read_given(path, size)
         body = read_body(given, options.height, run.folder.path) if config.with_body else None
         batch = made_batch(config, given, body, options, helper)
         moved = {name: value.to(run.device) for name, value in batch.items()}
-        query = None
-        if config.about_body and body is not None:
-            query = BodyQuery(body.vertices, body.normals.astype(np.float32), body.visible, body.calib, body.arrays,
-                              config.about_body, torch.get_num_threads())  # fmt: skip
+        query = asked_body(config, body)
         mesh, grid = person_surface(engine, moved, query, options.resolution or config.resolution)
         write_person(out, given.name, mesh, moved)
         Image.fromarray(overlay(given, mesh)).save(out / f"{given.name}_overlay.png")
-        yield {"picture": given.name, "mesh": f"{given.name}.obj", "vertices": len(mesh.vertices),
-               "faces": len(mesh.faces), "height_m": float(np.ptp(mesh.vertices[:, 1]) / batch["calib"][0, 0, 0]),
-               "asked": grid.evaluated, "seconds": time.perf_counter() - start}  # fmt: skip
+        return {"mesh": f"{given.name}.obj", "vertices": len(mesh.vertices), "faces": len(mesh.faces),
+                "height_m": float(np.ptp(mesh.vertices[:, 1]) / batch["calib"][0, 0, 0]),
+                "asked": grid.evaluated, "seconds": time.perf_counter() - start}  # fmt: skip
+
+    return one
+
+
+def check_pictures_do(run: Trained, config: ImplicitConfig) -> None:
+    """Refuse a network that sees what a picture alone does not give.
+
+    Raises:
+        UsageError: with what it sees.
+    """
+    odd: list[str] = [name for name in config.inputs if name not in READ]
+    odd += ["the body's volume"] if config.with_volume else []
+    odd += ["blocks of a grid"] if config.grid else []
+    odd += ["perspective pictures"] if run.folder.summary().get("camera") == "perspective" else []
+    if odd:
+        raise UsageError(f"{run.folder.path}: its network sees {', '.join(odd)}, which is not made of pictures here; "
+                         "make shards of them and use tessera eval")  # fmt: skip
+
+
+def asked_body(config: ImplicitConfig, body: OwnBody | None) -> BodyQuery | None:
+    """The body as points are asked about it; None where the network does not."""
+    if body is None or not config.about_body:
+        return None
+    return BodyQuery(body.vertices, body.normals.astype(np.float32), body.visible, body.calib, body.arrays,
+                     config.about_body, torch.get_num_threads(), config.feature_clip)  # fmt: skip
 
 
 def made_batch(

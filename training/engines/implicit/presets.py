@@ -55,13 +55,13 @@ PRESETS = {
         ImplicitConfig(inputs=("image", "normal_f", "normal_b"), size=128, by_visibility=True, stacks=1, depth=2,
                        width=32, features=8, geometry=_GEOMETRY, hidden=(128, 64, 32), points=4000,
                        resolution=128),
-        _TINY, {"batch": 2}, {"max_epochs": 1000, "max_steps": 1500, "val_every": 250, "save_every": 250},
+        _TINY, {"batch": 2}, {"max_epochs": 10_000, "max_steps": 3000, "val_every": 500, "save_every": 500},
         "for two CPU cores",
     ),
     "pifu-tiny": Preset(
         ImplicitConfig(inputs=("image",), size=128, stacks=1, depth=2, width=32, features=16, geometry=("z",),
                        hidden=(128, 64, 32), points=4000, resolution=128),
-        _TINY, {"batch": 2}, {"max_epochs": 1000, "max_steps": 1500, "val_every": 250, "save_every": 250},
+        _TINY, {"batch": 2}, {"max_epochs": 10_000, "max_steps": 3000, "val_every": 500, "save_every": 500},
         "for two CPU cores",
     ),
 }  # fmt: skip

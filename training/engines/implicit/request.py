@@ -31,7 +31,7 @@ def request(config: ImplicitConfig, catalog: Catalog, training: bool) -> Request
     """
     fields = ["mask", "calib", *pictures(config), *_camera(catalog)]
     sampled = ["subject.grid", "subject.cube_half_side"] if config.grid else ["subject.points", "subject.sdf"]
-    noise = training and config.body == "random"
+    noise = training and config.body == "random" and config.with_body
     if noise:
         fields += [f"noisy_{name.removeprefix('body_')}" for name in fields if name.startswith("body_normal")]
     if config.about_body:
@@ -48,15 +48,21 @@ def _transforms(config: ImplicitConfig, training: bool, noise: bool) -> Iterator
     """Of records: the block of the grid, the body, noise, features."""
     if config.grid:
         yield GridBlock(config.grid)
-    if config.with_body and (not config.grid or "norm" in config.geometry or "vis" in config.about_body):
+    if noise or several_bodies(config):
         yield load_transform("pick_body", body="random" if noise else 0, **({"noisy": config.noisy} if noise else {}))
     if training and config.sdf_noise and "sdf" in config.geometry:
         yield load_transform("sdf_noise", sigma=config.sdf_noise, fields="subject.body_sdf")
     if config.about_body:
-        yield load_transform("icon_features", features=config.about_body)
+        yield load_transform("icon_features", features=config.about_body, clip=config.feature_clip)
     if training and config.normal_noise:
         shown = [name for name in pictures(config) if "normal" in name]
         yield load_transform("normal_noise", sigma=config.normal_noise, fields=shown)
+
+
+def several_bodies(config: ImplicitConfig) -> bool:
+    """Whether fields are asked for that are of the fit and of its variants."""
+    of_vertices = "norm" in config.geometry or "vis" in config.about_body
+    return config.with_volume or of_vertices or (bool(config.about_body) and not config.grid)
 
 
 def pictures(config: ImplicitConfig) -> list[str]:

@@ -12,7 +12,7 @@ from ....datasets.catalog import Catalog
 from ....datasets.transforms import load_transform
 from ....validation.metrics.normal_error import angle_error
 from ...config import RunConfig
-from ...engine import Batch, Engine, Request
+from ...engine import Batch, Engine, Request, check_picture
 from ...models.global_generator import GlobalGenerator
 from ..implicit.inputs import picture
 from .config import NormalsConfig
@@ -55,6 +55,7 @@ class NormalsEngine(Engine):
                                               settings.norm)
             for side in settings.sides
         })  # fmt: skip
+        check_picture(settings.size, catalog, 1 << settings.downs)
         self._sums: dict[str, list[float]] = {}
 
     def predicted(self, batch: Batch) -> dict[str, Tensor]:

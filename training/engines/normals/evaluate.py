@@ -13,6 +13,7 @@ from ....datasets.transforms import load_transform
 from ....validation.metrics.images import ssim
 from ....validation.metrics.normal_error import angle_error
 from ...evaluate import EvalOptions, Row
+from ...streams import required
 from ...trained import Trained
 from ..implicit.inputs import picture
 from .config import NormalsConfig
@@ -35,7 +36,7 @@ def evaluate(run: Trained, options: EvalOptions) -> Iterator[Row]:
         transforms = [load_transform("pick_body", body=options.body)]
     stream = Stream(
         run.config.data.data, asked.table, options.split, (*asked.fields, *more), batch_size=1, order="sequential",
-        transforms=transforms, limit=options.limit or None, cache_dir=run.config.data.cache,
+        transforms=[*required(run.catalog, asked, run.spec.name), *transforms], limit=options.limit or None, cache_dir=run.config.data.cache,
     )  # fmt: skip
     for batch in stream:
         if bool(batch["repeat"][0]):

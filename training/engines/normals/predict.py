@@ -1,6 +1,6 @@
 """Normals of pictures of one's own."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,23 +10,27 @@ from PIL import Image
 from torch.nn.functional import normalize
 
 from ....datasets.errors import UsageError
-from ...predict import Given, PredictOptions, given_pictures
+from ...predict import Given, PredictOptions, read_given
 from ...trained import Trained
 from ..implicit.own_body import read_body
 from .config import NormalsConfig
 from .engine import NormalsEngine
 
 
-def predict(run: Trained, images: Path, out: Path, options: PredictOptions) -> Iterator[dict[str, Any]]:
+def predict(run: Trained, options: PredictOptions) -> Callable[[Path, Path], dict[str, Any]]:
     """Write NAME_normal_f.png, NAME_normal_b.png: y up, z towards the camera, -1 to 1 as 0 to 255, alpha the mask."""
-    for given in given_pictures(images, picture_size(run)):
-        row: dict[str, Any] = {"picture": given.name}
+    size = picture_size(run)
+
+    def one(path: Path, out: Path) -> dict[str, Any]:
+        given, row = read_given(path, size), {}
         for name, normals in predicted_normals(run, given, options.height).items():
             coded = np.rint((normals + 1) * 127.5).astype(np.uint8)
             alpha = np.where(given.mask, 255, 0).astype(np.uint8)
             Image.fromarray(np.dstack([coded, alpha])).save(out / f"{given.name}_{name}.png")
             row[name] = f"{given.name}_{name}.png"
-        yield row
+        return row
+
+    return one
 
 
 def picture_size(run: Trained) -> int:

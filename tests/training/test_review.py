@@ -1,0 +1,160 @@
+"""What a reviewer found: each of these was wrong once."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from tessera.cli import run
+from tessera.datasets.errors import SchemaError, UsageError
+from tessera.training.config_yaml import from_plain
+from tessera.training.discover import load_engine
+from tessera.training.engines.implicit.config import ImplicitConfig
+from tessera.training.errors import TrainingError
+from tessera.training.fit import train
+from tessera.training.required import Required
+from tessera.training.streams import open_streams
+
+from .runs import go, settings
+
+
+def test_a_record_without_a_fit_is_refused_and_not_read_as_zeros() -> None:
+    required = Required(["body_normal_f", "image"], "normals")
+    assert required({"body_normal_f": 1, "image": 2}) == {"body_normal_f": 1, "image": 2}
+    with pytest.raises(SchemaError, match=r"no body_normal_f \(a scan without a fit\?\), which engine normals"):
+        required({"image": 2})
+
+
+def test_optional_fields_are_required_of_each_record(data: Path, tmp_path: Path) -> None:
+    config = settings("normals", data, tmp_path / "run")
+    source = open_streams(load_engine("normals"), config)
+    names = [x.name for x in source.train._arguments["transforms"]]
+    required = source.train._arguments["transforms"][0]
+    assert names[0] == "required" and set(required.reads) == {"body_normal_f", "body_normal_b"}
+
+
+@pytest.mark.parametrize("engine", ["implicit", "normals"])
+def test_compile_compiles_what_is_called(data: Path, tmp_path: Path, engine: str) -> None:
+    config = settings(engine, data, tmp_path / "run")
+    spec = load_engine(engine)
+    source = open_streams(spec, config)
+    made = spec.build(config, source.catalog)
+    called = made.called()
+    seen = []
+    for module in called:
+        module.register_forward_hook(lambda module, *_: seen.append(module))
+    made.losses(next(iter(source.train)))
+    assert called and {id(x) for x in seen} == {id(x) for x in called}
+    torch._dynamo.reset()
+    for module in called:
+        module.compile(backend="eager")
+    torch._dynamo.utils.counters.clear()
+    made.losses(next(iter(source.train)))
+    assert torch._dynamo.utils.counters["frames"]["total"] > 0
+
+
+def test_units_of_a_run_that_was_begun_from_count_as_trained_on(data: Path, tmp_path: Path, capsys) -> None:
+    go("normals", data, tmp_path / "leaky", "--split", "test", "--max-epochs", 1, "--val-split", "")
+    go("normals", data, tmp_path / "next", "--init-from", tmp_path / "leaky", "--max-epochs", 1)
+    options = ["--data", str(data), "--split", "test", "--device", "cpu"]
+    assert run(["eval", str(tmp_path / "next"), *options]) == 2
+    assert "was trained on 1 of the 1 units" in capsys.readouterr().err
+    assert (
+        run(["eval", str(tmp_path / "leaky"), "--data", str(data), "--device", "cpu"]) == 0
+    )  # val, not the trained test
+    assert [path.name for path in (tmp_path / "leaky" / "eval").glob("*.json")] == ["val.json"]
+
+
+def test_weights_that_are_no_numbers_are_not_saved_over_good_ones(data: Path, tmp_path: Path, monkeypatch) -> None:
+    spec = load_engine("normals")
+    step = type(spec.build(settings("normals", data, None), None)).training_step
+
+    def spoilt(self, batch, number):
+        loss = step(self, batch, number)
+        return loss * (float("nan") if self.global_step == 2 else 1.0)
+
+    monkeypatch.setattr(f"{spec.build.__module__}.NormalsEngine.training_step", spoilt)
+    with pytest.raises(TrainingError, match=r"step 3: weights are no numbers any more .*last good checkpoint is"):
+        go("normals", data, tmp_path / "run", "--save-every", 1, "--optim.clip", 0)
+    state = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert state["global_step"] == 2 and all(torch.isfinite(x).all() for x in state["state_dict"].values())
+
+
+def test_a_loss_that_is_no_number_in_validation_names_its_records(data: Path, tmp_path: Path, monkeypatch) -> None:
+    spec = load_engine("normals")
+    losses = spec.build.losses
+
+    def spoilt(self, batch):
+        found = losses(self, batch)
+        return found if self.training else {name: loss * float("nan") for name, loss in found.items()}
+
+    monkeypatch.setattr(spec.build, "losses", spoilt)
+    with pytest.raises(TrainingError, match=r"is no number for 0005-000.*bad_batch_0\.pt"):
+        go("normals", data, tmp_path / "run")
+
+
+@pytest.mark.parametrize("change", [("--optim.lr", 0.5), ("--optim.name", "sgd"), ("--freeze", "head")])
+def test_a_resumed_run_refuses_another_optimiser(data: Path, tmp_path: Path, change: tuple) -> None:
+    go("implicit", data, tmp_path / "run", "--max-epochs", 1)
+    with pytest.raises(UsageError, match=r"--resume: .*(optim\.|freeze).* differ"):
+        go("implicit", data, tmp_path / "run", "--resume", *change)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ("--model.inputs", "image", "body_normal_f", "--model.geometry", "z", "--model.no-by-visibility"),
+        ("--model.inputs", "image", "normal_f", "normal_b", "--model.geometry", "z", "--model.no-by-visibility",
+         "--model.normals", "predicted", "--model.normals-filters", "4", "--model.normals-downs", "1",
+         "--model.normals-blocks", "1", "--model.body", "random"),
+        ("--model.inputs", "body_normal_f", "body_normal_b", "--model.geometry", "sdf", "--model.body", "random"),
+    ],
+)  # fmt: skip
+def test_bodies_in_pictures_alone_are_trained_on_and_evaluated(data: Path, tmp_path: Path, changes: tuple) -> None:
+    go("implicit", data, tmp_path / "run", "--max-epochs", 1, *changes)
+    options = ["--data", str(data), "--split", "test", "--device", "cpu", "--limit", "1"]
+    for body in (0, 1):
+        assert run(["eval", str(tmp_path / "run"), *options, "--body", str(body), "--name", f"b{body}"]) == 0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"grid": 16, "dropout": 0.5}, {"grid": 16, "head": "mixer"}, {"grid": 200}, {"head": "mixer", "shape": "u"},
+        {"resolution": 100}, {"normal_noise": 0.1, "inputs": ["image"], "by_visibility": False},
+    ],
+)  # fmt: skip
+def test_settings_that_would_do_nothing_or_fail_later_are_refused(changes: dict) -> None:
+    with pytest.raises(UsageError, match="--model"):
+        from_plain(ImplicitConfig, changes, load_engine("implicit").presets["icon-tiny"].model)
+
+
+@pytest.mark.parametrize(("engine", "size"), [("implicit", 30), ("normals", 15)])
+def test_pictures_that_cannot_be_halved_are_refused_before_the_first_step(data, tmp_path, engine, size) -> None:
+    with pytest.raises(UsageError, match=rf"pictures of {size} pixels: a multiple of \d+ is wanted"):
+        go(engine, data, tmp_path / "run", "--model.size", size)
+
+
+def test_a_network_with_more_arrays_is_another_network(data: Path, tmp_path: Path) -> None:
+    go("normals", data, tmp_path / "batch", "--model.norm", "batch", "--max-epochs", 1)
+    config = settings("normals", data, tmp_path / "next", "--init-from", tmp_path / "batch")
+    with pytest.raises(UsageError, match=r"no module of it fits.*more"):
+        train(config)
+
+
+def test_uncertainty_is_evaluated(data: Path, tmp_path: Path) -> None:
+    go("implicit", data, tmp_path / "run", "--max-epochs", 2, "--model.uncertainty")
+    options = ["--data", str(data), "--split", "test", "--device", "cpu", "--limit", "1"]
+    assert run(["eval", str(tmp_path / "run"), *options]) == 0
+    means = json.loads((tmp_path / "run" / "eval" / "test.json").read_text())["means"]
+    assert means["sigma"]["mean"] > 0 and -1 <= means["sigma_tells"]["mean"] <= 1
+
+
+def test_a_perspective_run_says_that_pictures_do_not_do(data: Path, tmp_path: Path, capsys) -> None:
+    go("implicit", data, tmp_path / "run", "--max-epochs", 1)
+    summary = tmp_path / "run" / "summary.json"
+    summary.write_text(json.dumps(json.loads(summary.read_text()) | {"camera": "perspective"}))
+    (tmp_path / "pics").mkdir()
+    (tmp_path / "pics" / "a.png").write_bytes(b"")
+    assert run(["predict", str(tmp_path / "run"), "--images", str(tmp_path / "pics"), "--device", "cpu"]) == 2
+    assert "perspective pictures, which is not made of pictures here" in capsys.readouterr().err
