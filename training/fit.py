@@ -325,8 +325,8 @@ def _check_same(old: RunConfig, new: RunConfig) -> None:
     pairs += [] if old.train.freeze == new.train.freeze else ["freeze"]
     if pairs:
         raise UsageError(
-            f"--resume: {', '.join(pairs)} differ from the run's, whose optimiser goes on as it was; for other settings "
-            "begin a new run with --init-from"
+            f"--resume: {', '.join(pairs)} differ from the run's, whose optimiser goes on as it was; for other "
+            "settings begin a new run with --init-from"
         )
 
 

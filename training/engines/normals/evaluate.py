@@ -36,7 +36,8 @@ def evaluate(run: Trained, options: EvalOptions) -> Iterator[Row]:
         transforms = [load_transform("pick_body", body=options.body)]
     stream = Stream(
         run.config.data.data, asked.table, options.split, (*asked.fields, *more), batch_size=1, order="sequential",
-        transforms=[*required(run.catalog, asked, run.spec.name), *transforms], limit=options.limit or None, cache_dir=run.config.data.cache,
+        transforms=[*required(run.catalog, asked, run.spec.name), *transforms],
+        limit=options.limit or None, cache_dir=run.config.data.cache,
     )  # fmt: skip
     for batch in stream:
         if bool(batch["repeat"][0]):
