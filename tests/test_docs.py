@@ -6,7 +6,7 @@ from pathlib import Path
 from tessera.pipelines.catalogue import recipes_markdown
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("datasets", "pipelines", "commands", "benchmarks")
+PACKAGES = ("datasets", "pipelines", "training", "validation", "commands", "benchmarks")
 
 
 def sources() -> list[Path]:

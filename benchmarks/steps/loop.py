@@ -65,14 +65,14 @@ def row(name: str, times: Times, limit: Times, threads: str, decoding: str, barr
         limit: the same with a batch that lies in memory.
         threads: of torch's arithmetic.
         decoding: threads or processes that make batches.
-        barred: whether the bars are meant for it.
+        barred: whether the bar of the wait is meant for it; that of the limit is for GPUs, beside which cores are free.
     """
     made: Row = {"batches": name, "torch threads": threads, "made by": decoding, "steps": len(times.seconds)}
     made |= {"mean ms": 1000 * mean(times.seconds), "median ms": 1000 * median(times.seconds)}
     made |= waiting(times.wait_share, barred) | {"steps/s": times.rate}
     ratio = times.rate / limit.rate
     made |= {"of the limit": ratio, "by medians": median(limit.seconds) / median(times.seconds)}
-    return made | {"limit bar": f">= {RATIO_BAR}" if barred else "", "limit met": _met(ratio >= RATIO_BAR, barred)}
+    return made
 
 
 def waiting(share: float, barred: bool) -> Row:

@@ -130,7 +130,7 @@ def test_times_and_rows() -> None:
     made = row("shards", shards, limit, "2", "2 threads", True)
     assert made["steps/s"] == pytest.approx(2 / 2.2) and made["of the limit"] == pytest.approx(2 / 2.2)
     assert made["wait %"] == pytest.approx(100 * 0.2 / 2.2) and made["mean ms"] == pytest.approx(1100)
-    assert (made["wait met"], made["limit met"]) == ("no", "no")
+    assert made["wait met"] == "no" and "limit met" not in made
     good = row("shards", limit, limit, "2", "2 threads", True)
     assert (good["wait met"], good["limit met"]) == ("yes", "yes")
     assert row("fly", shards, limit, "2", "", False)["wait met"] == ""

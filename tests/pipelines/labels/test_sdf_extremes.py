@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 from tessera.datasets.errors import FormatError
+from tessera.datasets.surface import mesh_tree as trees
 from tessera.datasets.surface.mesh_nearest import nearest
 from tessera.datasets.surface.mesh_topology import topology
 from tessera.datasets.surface.surface import Surface
-from tessera.pipelines.labels import mesh_tree as trees
 from tessera.pipelines.labels.sdf import signed_distance
 
 from .sdf_shapes import box, joined, sphere, turned
