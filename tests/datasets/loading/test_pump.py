@@ -1,5 +1,7 @@
 """Batches come in order, errors in their place; nothing runs on after the end."""
 
+import os
+import sys
 import threading
 import time
 from contextlib import nullcontext
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from tessera.datasets.errors import UsageError
 from tessera.datasets.loading import pump as pump_module
 from tessera.datasets.loading.baton import BATON
-from tessera.datasets.loading.pump import Pump
+from tessera.datasets.loading.pump import NICER, Pump
 
 
 def alive():
@@ -45,6 +47,21 @@ def test_no_more_are_made_ahead_than_allowed(threads):
         most.append(len(begun) - (number + 1))
     pump.close()
     assert sorted(begun) == list(range(40)) and max(most) <= 5 and (threads == 0 or max(most) == 5)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="priorities of threads are Linux's")
+@pytest.mark.parametrize("threads", [1, 3])
+def test_threads_that_decode_give_way_to_the_one_that_trains(threads):
+    def make(number):
+        time.sleep(0.002)  # so that each thread makes some
+        return threading.get_ident(), os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    pump = Pump(make, 40, threads, 5)
+    made = list(pump)
+    pump.close()
+    assert {nice for _, nice in made} == {min(own + NICER, 19)} and len({thread for thread, _ in made}) == threads
+    assert os.getpriority(os.PRIO_PROCESS, 0) == own
 
 
 def test_nothing_is_made_before_it_is_asked_for_without_threads():
