@@ -97,16 +97,18 @@ def visible(view: SubjectView, options: Any) -> Made:
 
 
 def sides(view: SubjectView, options: Any) -> Made:
-    """Normals and depths of the fit from the left and from the right, each in its own camera."""
+    """Normals of the fit and of each noise variant, and depths of the fit, from both sides, each in its own camera."""
     if not view.subject.body_views:
         return {}
     made: dict[str, Any] = {}
     for side, yaw in SIDES.items():
         turned = side_camera(view.camera, yaw)
-        seen = view.subject.body_views[0].rays.front(turned)
-        made[f"body_normal_{side}"] = view.subject.body_views[0].normal_map(seen, turned)
-        made[f"body_depth_{side}"] = _depth(seen)
-        made[f"side_{side}"] = turned.world_from_camera
+        seen = [mesh.rays.front(turned) for mesh in view.subject.body_views]
+        fit, *noisy = (mesh.normal_map(x, turned) for mesh, x in zip(view.subject.body_views, seen, strict=True))
+        made |= {f"body_normal_{side}": fit, f"body_depth_{side}": _depth(seen[0]),
+                 f"side_{side}": turned.world_from_camera}  # fmt: skip
+        if noisy:
+            made[f"noisy_normal_{side}"] = np.stack(noisy)
     return made
 
 
@@ -186,8 +188,9 @@ VIEW_LABELS = (
         Field("body_visible", "uint8", ("bodies", "vertex_bytes"), "npz", meaning="which vertices of the fit and of "
               "each noise variant are seen, eight a byte, the first in the lowest bit", optional=True),
     ), (Column("body_visible_share", "float64", "share of the fit's vertices"),)),
-    Label("sides", SEEN + BODY, sides, (
+    Label("sides", 1 + SEEN + BODY, sides, (
         *_maps("body_normal", "normal", "the fit", sides="lr"), *_maps("body_depth", "depth", "the fit", sides="lr"),
+        *_maps("noisy_normal", "normal", "each noise variant", ("variants",), sides="lr"),
         *(Field(f"side_{side}", "float64", (4, 4), "npz", "metre", "world", "world from the camera at the side",
                 optional=True) for side in "lr"),
     ), default=False),

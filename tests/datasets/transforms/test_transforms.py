@@ -62,5 +62,5 @@ def test_a_bound_transform_travels_too_and_threads_share_it():
 
 @pytest.mark.parametrize("name", transform_names())
 def test_only_those_that_draw_say_so(name):
-    drawing = {"random_crop", "random_flip", "photometric_jitter", "sdf_noise", "normal_noise"}
+    drawing = {"random_crop", "random_flip", "photometric_jitter", "sdf_noise", "normal_noise", "grid_block"}
     assert getattr(load_transform(name), "random", False) is (name in drawing)

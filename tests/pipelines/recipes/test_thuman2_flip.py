@@ -16,9 +16,9 @@ KINDS = {
     "same": "body_visible scan_scale height points_strata sdf surface_rgb scan_surface_rgb body_scale "
     "body_scale_180 body_bary body_sdf cube_half_side",
     # left and right have names or places of their own, or axes, or nobody knows how
-    "refused": "light noisy_normal_f noisy_normal_b body_parts body_normal_l body_normal_r body_depth_l body_depth_r "
-    "side_l side_r relit relit_light orientation body_params body_translation_180 body_face grid grid_body_face "
-    "grid_body_bary grid_body_sdf body_volume",
+    "refused": "light noisy_normal_f noisy_normal_b noisy_normal_l noisy_normal_r body_parts body_normal_l "
+    "body_normal_r body_depth_l body_depth_r side_l side_r relit relit_light orientation body_params "
+    "body_translation_180 body_face grid grid_body_face grid_body_bary grid_body_sdf body_volume",
 }
 
 

@@ -229,10 +229,13 @@ def test_visible_vertices_are_those_that_rays_reach(view: Record, thuman2: Datas
 
 def test_sides_are_the_body_from_left_and_right(view: Record, thuman2: Dataset, thuman2_demo: Path) -> None:
     """In cameras that went round by 90 degrees: at yaw 0 to the person's left, the right of the picture."""
-    body, pose = bodies_of(thuman2_demo, thuman2, of(view))[0], view["world_from_camera"]
+    (body, *variants), pose = bodies_of(thuman2_demo, thuman2, of(view)), view["world_from_camera"]
     for side, sign in (("l", 1), ("r", -1)):
-        turned = view[f"side_{side}"]
+        turned, noisy = view[f"side_{side}"], view[f"noisy_normal_{side}"]
         compare(view, body, view[f"body_normal_{side}"], view[f"body_depth_{side}"], side, f"side_{side}")
+        assert len(noisy) == len(variants) > 1
+        for variant, normal in zip(variants, noisy, strict=True):
+            compare(view, variant, normal, None, side, f"side_{side}")
         local = turned[:3, 3] @ pose[:3, :3]
         np.testing.assert_allclose(local, [sign * np.linalg.norm(pose[:3, 3]), 0, 0], atol=1e-9)
         np.testing.assert_allclose(turned[:3, 1], pose[:3, 1], atol=1e-12)

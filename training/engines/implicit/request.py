@@ -8,7 +8,6 @@ from ....datasets.pool_draws import icon_balance
 from ....datasets.transforms import load_transform
 from ...engine import Request
 from .config import ImplicitConfig
-from .grid_block import GridBlock
 
 OF_BODY = ("body_face", "body_bary", "body_sdf", "body_normals")
 LABELS = {
@@ -47,7 +46,7 @@ def request(config: ImplicitConfig, catalog: Catalog, training: bool) -> Request
 def _transforms(config: ImplicitConfig, training: bool, noise: bool) -> Iterator[Any]:
     """Of records: the block of the grid, the body, noise, features."""
     if config.grid:
-        yield GridBlock(config.grid)
+        yield load_transform("grid_block", side=config.grid)
     if noise or several_bodies(config):
         yield load_transform("pick_body", body="random" if noise else 0, **({"noisy": config.noisy} if noise else {}))
     if training and config.sdf_noise and "sdf" in config.geometry:
