@@ -38,7 +38,8 @@ def prepare_process(one_thread: bool = True) -> None:
 
     A path that holds the checkout's root would show our `datasets/` under the name of Hugging Face's package.
     """
-    from .pipelines.limits import guard_import_path, one_thread_environment
+    from .datasets.checkout import guard_import_path
+    from .pipelines.limits import one_thread_environment
 
     guard_import_path()
     for name, value in one_thread_environment().items() if one_thread else ():

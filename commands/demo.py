@@ -9,6 +9,7 @@ from rich.console import Console
 from ..datasets.errors import UsageError
 from ..pipelines.discover import load_recipe, recipe_names
 from ..pipelines.recipe import Recipe
+from .first_word import first_word
 
 
 def make_demo(recipe: Recipe, out: Path, console: Console) -> Path:
@@ -29,12 +30,10 @@ def make_demo(recipe: Recipe, out: Path, console: Console) -> Path:
 
 def main(arguments: list[str]) -> int:
     """Run the verb."""
-    if not arguments or arguments[0].startswith("-"):
-        if arguments and arguments[0] in ("-h", "--help"):
-            print(f"usage: tessera demo RECIPE --out DIR [options]\nrecipes: {', '.join(recipe_names())}")
-            return 0
-        raise UsageError(f"name a recipe first ({', '.join(recipe_names())})")
-    recipe = load_recipe(arguments[0])
+    name = first_word(arguments, "recipe", recipe_names(), "demo RECIPE --out DIR [options]")
+    if name is None:
+        return 0
+    recipe = load_recipe(name)
     if recipe.demo is None:
         raise UsageError(f"recipe {recipe.name} has no demo raw data")
     tyro.cli(

@@ -31,10 +31,9 @@ def eval_run(
         device: auto, cpu, cuda, or one card such as cuda:1.
         cache: folder of the cache of remote shards.
     """
-    trained = load_trained(run, data, None, checkpoint, device, cache)
+    trained = load_trained(run, data, checkpoint, device, cache)
     split = pick_split(trained, options.split)
     options = replace(options, split=split)
-    trained = load_trained(run, data, split, checkpoint, device, cache)
     console, began, rows = progress_console(), time.perf_counter(), []
     for row in evaluate(trained, options):
         rows.append(row)

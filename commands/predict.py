@@ -30,7 +30,7 @@ def predict_run(
         checkpoint: best, last, or a file.
         device: auto, cpu, cuda, or one card such as cuda:1.
     """
-    trained = load_trained(run, None, None, checkpoint, device)
+    trained = load_trained(run, None, checkpoint, device)
     folder, console, rows = out or run / "predict", progress_console(), []
     for row in predict(trained, images, folder, options):
         rows.append(row)

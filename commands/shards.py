@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import tyro
 
-from ..datasets.errors import UsageError
 from ..pipelines.discover import load_recipe, recipe_names
 from ..pipelines.estimate import print_plan
 from ..pipelines.recipe import Recipe
@@ -15,6 +14,7 @@ from ..pipelines.settings import RunSettings
 from ..pipelines.summary import print_summary
 from .console import progress_console, table_console
 from .demo import make_demo
+from .first_word import first_word
 
 
 def parse(recipe: Recipe, arguments: list[str]) -> tuple[str | None, RunSettings, Any]:
@@ -42,14 +42,11 @@ def parse(recipe: Recipe, arguments: list[str]) -> tuple[str | None, RunSettings
 
 def main(arguments: list[str]) -> int:
     """Run the verb."""
-    if not arguments or arguments[0].startswith("-"):
-        names = ", ".join(recipe_names())
-        if arguments and arguments[0] in ("-h", "--help"):
-            print(f"usage: tessera shards RECIPE --raw DIR [options]\nrecipes: {names}\n")
-            print("`tessera shards RECIPE --help` lists the options of the run and of the recipe.")
-            return 0
-        raise UsageError(f"name a recipe first ({names})")
-    recipe = load_recipe(arguments[0])
+    more = "`tessera shards RECIPE --help` lists the options of the run and of the recipe."
+    name = first_word(arguments, "recipe", recipe_names(), "shards RECIPE --raw DIR [options]", more)
+    if name is None:
+        return 0
+    recipe = load_recipe(name)
     raw, settings, options = parse(recipe, arguments[1:])
     console = progress_console()
     if raw is None:

@@ -15,6 +15,7 @@ from ..training.engine import EngineSpec
 from ..training.fit import train
 from ..training.names import engine_names
 from .console import progress_console
+from .first_word import first_word
 
 
 def parse(spec: EngineSpec, arguments: list[str]) -> RunConfig:
@@ -86,14 +87,11 @@ def _taken(arguments: list[str], option: str) -> tuple[str, list[str]]:
 
 def main(arguments: list[str]) -> int:
     """Run the verb."""
-    if not arguments or arguments[0].startswith("-"):
-        names = ", ".join(engine_names())
-        if arguments and arguments[0] in ("-h", "--help"):
-            print(f"usage: tessera train ENGINE --data DIR [--preset NAME] [options]\nengines: {names}\n")
-            print("`tessera train ENGINE --help` lists the presets and all options.")
-            return 0
-        raise UsageError(f"name an engine first ({names})")
-    spec = load_engine(arguments[0])
+    more = "`tessera train ENGINE --help` lists the presets and all options."
+    name = first_word(arguments, "engine", engine_names(), "train ENGINE --data DIR [--preset NAME] [options]", more)
+    if name is None:
+        return 0
+    spec = load_engine(name)
     config = parse(spec, arguments[1:])
     if config.train.ray:
         from ..training.ray_train import train_on_ray

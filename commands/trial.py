@@ -11,10 +11,13 @@ from ..pipelines.estimate import print_plan
 from ..pipelines.out_place import out_folder, out_url
 from .console import progress_console, table_console
 from .demo import make_demo
+from .first_word import first_word
 from .shards import parse
 from .show import contact_sheet
 
 RECORDS = 20
+MORE = """Draws a contact sheet of LIMIT records and prints what the full run would give and cost; OUT is the
+folder of the sheet (try/RECIPE). The other options are those of `tessera shards RECIPE`."""
 
 
 def main(arguments: list[str]) -> int:
@@ -22,16 +25,12 @@ def main(arguments: list[str]) -> int:
 
     `--out` names the folder of the contact sheet; it is `try/RECIPE` by default.
     """
-    if not arguments or arguments[0].startswith("-"):
-        names = ", ".join(recipe_names())
-        if arguments and arguments[0] in ("-h", "--help"):
-            print(f"usage: tessera try RECIPE --raw DIR [--limit 20] [--out DIR] [options]\nrecipes: {names}\n")
-            print("Draws a contact sheet of LIMIT records and prints what the full run would give and cost; OUT is the")
-            print("folder of the sheet (try/RECIPE). The other options are those of `tessera shards RECIPE`.")
-            return 0
-        raise UsageError(f"name a recipe first ({names})")
+    usage = "try RECIPE --raw DIR [--limit 20] [--out DIR] [options]"
+    name = first_word(arguments, "recipe", recipe_names(), usage, MORE)
+    if name is None:
+        return 0
     start = time.perf_counter()
-    recipe, console = load_recipe(arguments[0]), table_console()
+    recipe, console = load_recipe(name), table_console()
     raw, settings, options = parse(recipe, arguments[1:])
     settings.check()
     if raw is None:

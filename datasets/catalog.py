@@ -18,12 +18,12 @@ from .entries import (
     sidecar_from_json,
     sidecar_json,
 )
-from .errors import FormatError, SchemaError
+from .errors import FormatError, SchemaError, UsageError
 from .index import check_version
 from .members import FORMAT_VERSION
 from .names import check_name
 from .regular import regular
-from .schema import Schema
+from .schema import Reference, Schema
 from .typed import typed
 
 CATALOG = "dataset.json"
@@ -166,6 +166,36 @@ class Catalog:
         """
         added = [sidecar.tables[table] for sidecar in self.sidecars.values() if table in sidecar.tables]
         return self.tables[table].joined(added) if added else self.tables[table]
+
+    def referred(self, table: str, name: str, path: str = "") -> Reference:
+        """The reference of a table by its name.
+
+        Args:
+            table: that refers.
+            name: of the reference.
+            path: that was asked for, for messages; the name alone where not given.
+
+        Raises:
+            UsageError: there is none, or no such table is in this data set.
+        """
+        found = {entry.name: entry for entry in self.schema(table).references}
+        if name not in found:
+            refers = ", ".join(found) or "none"
+            raise UsageError(f"{path or name!r}: table {table!r} has no reference {name!r} (references: {refers})")
+        if found[name].table not in self.tables:
+            raise UsageError(f"{path or name!r}: there is no table {found[name].table!r} in this data set")
+        return found[name]
+
+    def home(self, table: str, path: str) -> tuple[str, str]:
+        """The table that has what a path over references leads to (`subject.points`), and its name there.
+
+        Raises:
+            UsageError: there is no such reference, or no such table.
+        """
+        *way, leaf = path.split(".")
+        for name in way:
+            table = self.referred(table, name, path).table
+        return table, leaf
 
     def with_sidecars(self, shards: dict[str, tuple[ShardEntry, ...]]) -> "Catalog":
         """This catalog with other lists of sidecar shards, by label."""

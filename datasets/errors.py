@@ -23,3 +23,7 @@ class RawDataError(TesseraError):
 
 class UsageError(TesseraError):
     """An argument or a combination of arguments makes no sense (exit status 2)."""
+
+
+class StateError(UsageError):
+    """A stream cannot go on from a state: it is of another stream."""

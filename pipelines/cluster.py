@@ -18,11 +18,12 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from .. import __version__
+from ..datasets.checkout import ROOT, guard_import_path
 from ..datasets.errors import RawDataError, TesseraError
 from .crash import cause_of_death, fault_trace
 from .discover import load_recipe
 from .group import GroupResult, GroupTask, build_group
-from .limits import ended_by_sigterm, guard_import_path, process_time_limit, use_one_thread
+from .limits import ended_by_sigterm, process_time_limit, use_one_thread
 from .raw import Raw
 from .recipe import Reject
 from .status import read_opened, read_standing
@@ -68,11 +69,10 @@ def _crash_path(task: GroupTask) -> Path:
 
 def _versions() -> dict[str, str]:
     """What bytes depend on: this code, Python, and the libraries that labels and codecs call."""
-    root = Path(__file__).resolve().parents[1]
     digest = hashlib.sha256()
     for folder in ("datasets", "pipelines"):
-        for path in sorted((root / folder).rglob("*.py")):
-            digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            digest.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
     versions = {name: metadata.version(name) for name in LIBRARIES}
     return {"tessera": f"{__version__} {digest.hexdigest()[:12]}", "python": sys.version.split()[0], **versions}
 

@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-import subprocess
 import time
 import traceback
 from pathlib import Path
@@ -11,6 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from .. import __version__
+from ..datasets.checkout import ask_git
 
 
 def new_run() -> str:
@@ -20,12 +20,7 @@ def new_run() -> str:
 
 def git_state() -> str:
     """Commit of the checkout that this code runs from, with `+` where it has changes; empty outside a checkout."""
-    root = Path(__file__).resolve().parents[1]
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return ""
+    return ask_git("describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*").strip()
 
 
 class Journal:

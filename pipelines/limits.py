@@ -4,7 +4,6 @@ import faulthandler
 import gc
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -99,9 +98,3 @@ def ended_by_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
-
-
-def guard_import_path() -> None:
-    """Take the checkout's root off the import path, where our `datasets/` would hide Hugging Face's package."""
-    root = str(Path(__file__).resolve().parents[1])
-    sys.path[:] = [entry for entry in sys.path if os.path.realpath(entry or os.getcwd()) != root]

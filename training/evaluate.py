@@ -15,6 +15,7 @@ from .. import __version__
 from ..datasets.errors import UsageError
 from ..datasets.order import key_of
 from .errors import TrainingError
+from .provenance import check_unseen
 from .trained import Trained
 
 Row = dict[str, Any]
@@ -111,16 +112,22 @@ def write_figures(run: Trained, options: EvalOptions, rows: list[Row], seconds: 
 def pick_split(run: Trained, split: str) -> str:
     """The split to test on.
 
+    Args:
+        run: what is tested.
+        split: that was named; may be the run's training split. None: test, or val.
+
     Raises:
-        UsageError: none was named, and there is neither test nor val.
+        UsageError: none was named, and there is neither test nor val; or some of its units were trained on.
     """
     assert run.catalog is not None
-    if split:
-        return split
     table = run.spec.request(run.config.model, run.catalog, False).table
+    if split:
+        if split != run.trained.split:
+            check_unseen(run.trained, run.catalog, table, split, str(run.folder.path))
+        return split
     for name in ("test", "val"):
         if run.catalog.splits.get(name, {}).get(table) and name != run.trained.split:
-            return name
+            return pick_split(run, name)
     raise UsageError(
         f"{run.catalog.name} has neither test nor val records that were not trained on; name a split by --split"
     )

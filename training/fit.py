@@ -18,7 +18,7 @@ from rich.table import Table
 
 from ..datasets.assets import Assets
 from ..datasets.commit import write_file
-from ..datasets.errors import FormatError, UsageError
+from ..datasets.errors import FormatError, StateError, UsageError
 from ..datasets.stream import open_files
 from .callbacks.checkpoints import Checkpoints
 from .callbacks.profile import Profile
@@ -74,6 +74,7 @@ class Run:
         self.config, self.folder, self.place, self.console = config, folder, place, console
         self.first = int(os.environ.get("RANK", 0)) == 0
         self.spec = load_engine(config.engine)
+        self.begun = 0  # step at which this start goes on
 
     def go(self) -> int:
         """Train; returns the exit status."""
@@ -93,7 +94,7 @@ class Run:
         if self.first:
             self.folder.begin(self.config, command_line())
             keep_assets(self.config, source, self.folder)
-        recorder = self._recorder(steps, _steps(resumed))
+        recorder = self._recorder(steps)
         self._introduce(engine, source, sources, recorder, resumed)
         return self._fit(engine, source, recorder, resumed, before)
 
@@ -126,6 +127,7 @@ class Run:
             if split not in (self.config.data.split, trained.split):
                 check_unseen(trained, source.catalog, asked.table, split, str(self.folder.path))
         _check_same(self.folder.config(self.config.model), self.config)
+        self.begun = int(state["global_step"])
         return self.folder.last
 
     def _plan(self, engine: Engine, source: Source) -> int:
@@ -137,11 +139,11 @@ class Run:
         engine.steps_planned, engine.steps_an_epoch = planned, an_epoch
         return planned
 
-    def _recorder(self, steps: int, begun: int) -> Recorder | None:
+    def _recorder(self, steps: int) -> Recorder | None:
         if not self.first:
             return None
         settings = self.config.train
-        return Recorder(self.folder, settings.log_every, steps, self.console, settings.pictures, begun)
+        return Recorder(self.folder, settings.log_every, steps, self.console, settings.pictures, self.begun)
 
     def _introduce(
         self, engine: Engine, source: Source, sources: dict[str, str], recorder: Recorder | None, resumed: Path | None
@@ -181,11 +183,14 @@ class Run:
                              trained, tell)  # fmt: skip
         signals = Signals(saving)
         trainer = self._trainer(source, [saving, signals], recorder)
-        began, begun, status = time.perf_counter(), _steps(resumed), 0
+        began, status = time.perf_counter(), 0
         try:
             trainer.fit(engine, source.train, source.val, ckpt_path=resumed, weights_only=True)
         except Interrupted:
             status = INTERRUPTED
+        except StateError as error:
+            again = f"a new run can go on from the weights: --init-from {self.folder.path}"
+            raise UsageError(f"--resume: {error}; {again}") from error
         except BadLoss as error:
             raise self._bad_loss(error, trainer.global_step) from error
         except torch.cuda.OutOfMemoryError as error:
@@ -198,7 +203,7 @@ class Run:
                 source.val.close()
             if recorder:
                 recorder.close()
-        self._conclude(trainer, saving, recorder, begun, time.perf_counter() - began, status)
+        self._conclude(trainer, saving, recorder, time.perf_counter() - began, status)
         return status
 
     def _trainer(self, source: Source, callbacks: list[Callback], recorder: Recorder | None) -> Trainer:
@@ -237,15 +242,15 @@ class Run:
         )
 
     def _conclude(
-        self, trainer: Trainer, saving: Checkpoints, recorder: Recorder | None, before: int, seconds: float, status: int
+        self, trainer: Trainer, saving: Checkpoints, recorder: Recorder | None, seconds: float, status: int
     ) -> None:
-        steps = trainer.global_step - before
+        steps = trainer.global_step - self.begun
         if steps < 1 and not status:
             if self.first:
                 self.folder.summarise(state="failed")
             raise TrainingError(
-                f"the run took no step: it stands at step {before} already, its end; raise --max-steps or --max-epochs"
-                if before else "the run took no step: an epoch has no batch (see --batch, --split)"
+                f"the run took no step: it stands at its end, step {self.begun}; raise --max-steps or --max-epochs"
+                if self.begun else "the run took no step: an epoch has no batch (see --batch, --split)"
             )  # fmt: skip
         if not status and saving.saved != trainer.global_step:
             saving.save(trainer)
@@ -297,10 +302,6 @@ def trained_on(state: dict[str, Any], path: Path) -> Provenance:
     if not isinstance(found, dict):
         raise FormatError(f"{path}: it does not say what it was trained on; is it a checkpoint of tessera train?")
     return Provenance.from_state(found)
-
-
-def _steps(checkpoint: Path | None) -> int:
-    return int(read_checkpoint(checkpoint)["global_step"]) if checkpoint else 0
 
 
 def _with_folder(config: RunConfig, place: Place) -> RunConfig:

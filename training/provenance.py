@@ -82,9 +82,7 @@ def units(catalog: Catalog, table: str, split: str) -> tuple[int, ...]:
 
 def meaning(catalog: Catalog, table: str, path: str) -> str:
     """Hash of what a field means: type, dimensions, unit, frame, words; of columns and references likewise."""
-    *way, leaf = path.split(".")
-    for name in way:
-        table = next(entry.table for entry in catalog.schema(table).references if entry.name == name)
+    table, leaf = catalog.home(table, path)
     schema = catalog.schema(table)
     if leaf in schema.by_name:
         entry = schema.by_name[leaf].to_json()

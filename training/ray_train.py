@@ -12,18 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+from ..datasets.checkout import guard_import_path
 from ..datasets.errors import TesseraError, UsageError
 from ..datasets.plain import printable
 from .config import RunConfig
 from .sweep import Job, Runner, execute
 
 TIME = len("2026-01-01 00:00:00 ")  # before each line of log.txt
-
-
-def guard_import_path() -> None:
-    """Take the checkout's root off the path, where Ray puts it: our `datasets/` would hide Hugging Face's package."""
-    root = str(Path(__file__).resolve().parents[1])
-    sys.path[:] = [entry for entry in sys.path if os.path.realpath(entry or os.getcwd()) != root]
 
 
 @contextlib.contextmanager

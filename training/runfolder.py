@@ -3,7 +3,6 @@
 import json
 import platform
 import re
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -12,10 +11,12 @@ from typing import Any
 import torch
 
 from .. import __version__
+from ..datasets.checkout import ask_git
 from ..datasets.commit import write_file
 from ..datasets.errors import FormatError, UsageError
 from .config import EngineConfig, RunConfig
 from .config_yaml import from_plain, read_yaml, to_plain, to_yaml
+from .errors import TrainingError
 
 CONFIG, SUMMARY, LAST, BEST = "config.yaml", "summary.json", "checkpoints/last.ckpt", "checkpoints/best.ckpt"
 
@@ -56,14 +57,14 @@ class RunFolder:
         for name in ("checkpoints", "pictures"):
             (self.path / name).mkdir(parents=True, exist_ok=True)
         self.write(CONFIG, to_yaml(config))
-        commit, diff = git_state()
+        commit = ask_git("rev-parse", "HEAD").strip()
         about = {
             "command": command, "version": __version__, "git": commit, "python": platform.python_version(),
             "torch": torch.__version__, "machine": platform.platform(), "time": time.strftime("%Y-%m-%d %H:%M:%S"),
         }  # fmt: skip
         with (self.path / "starts.jsonl").open("a") as stream:
             stream.write(json.dumps(about) + "\n")
-        self.write("git.diff", diff)
+        self.write("git.diff", ask_git("diff", "HEAD"))
 
     def config(self, engine: EngineConfig) -> RunConfig:
         """The settings of the run, whose engine has such a configuration.
@@ -74,10 +75,18 @@ class RunFolder:
         return read_config(self.path / CONFIG, engine)
 
     def write(self, name: str, text: str) -> None:
-        """Write a file, whole or not at all."""
+        """Write a file, whole or not at all.
+
+        Raises:
+            TrainingError: it cannot be written.
+        """
         path = self.path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_file(path, text.encode(), "run")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_file(path, text.encode(), "run")
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise TrainingError(f"{path}: cannot be written ({why}); is there space, and is --out yours?") from error
 
     def summarise(self, **values: Any) -> None:
         """Write or renew entries of `summary.json`."""
@@ -134,20 +143,6 @@ def new_folder(engine: str, preset: str, root: Path = Path("runs")) -> Path:
     names = [path.name for path in root.iterdir()] if root.is_dir() else []
     there = [int(found[1]) for name in names if (found := pattern.fullmatch(name))]
     return root / f"{engine}-{preset}-{max(there, default=0) + 1:03d}"
-
-
-def git_state() -> tuple[str, str]:
-    """Commit of the checkout that this code runs from, and what differs from it; empty texts outside a checkout."""
-    root = Path(__file__).resolve().parents[1]
-
-    def ask(*words: str) -> str:
-        try:
-            return subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, timeout=20,
-                                  check=True).stdout  # fmt: skip
-        except (OSError, subprocess.SubprocessError):
-            return ""
-
-    return ask("rev-parse", "HEAD").strip(), ask("diff", "HEAD")
 
 
 def command_line() -> list[str]:

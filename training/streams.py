@@ -78,9 +78,7 @@ def required(catalog: Catalog, asked: Request, engine: str) -> list[Any]:
 
 
 def _optional(catalog: Catalog, table: str, path: str) -> bool:
-    *way, leaf = path.split(".")
-    for name in way:
-        table = next(entry.table for entry in catalog.schema(table).references if entry.name == name)
+    table, leaf = catalog.home(table, path)
     found = catalog.schema(table).by_name.get(leaf)
     return found is not None and found.optional
 
@@ -105,15 +103,13 @@ def check_fields(catalog: Catalog, asked: Request, engine: str) -> None:
 
 
 def _has(catalog: Catalog, table: str, path: str) -> bool:
-    *way, leaf = path.split(".")
-    for name in way:
-        found = {entry.name: entry.table for entry in catalog.schema(table).references}
-        if name not in found or found[name] not in catalog.tables:
-            return False
-        table = found[name]
+    try:
+        table, leaf = catalog.home(table, path)
+    except UsageError:  # it is in a table that this data set lacks, which is what is asked
+        return False
     schema = catalog.schema(table)
-    columns, references = {x.name for x in schema.columns}, {x.name for x in schema.references}
-    return leaf in schema.by_name or leaf in columns | references
+    others = {entry.name for entry in schema.columns} | {entry.name for entry in schema.references}
+    return leaf in schema.by_name or leaf in others
 
 
 def with_data(config: RunConfig, data: str, cache: Path | None = None) -> RunConfig:

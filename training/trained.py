@@ -15,9 +15,9 @@ from .devices import find_place
 from .discover import load_engine
 from .engine import Engine, EngineSpec
 from .fit import trained_on
-from .provenance import Provenance, check_fits, check_unseen
+from .provenance import Provenance, check_fits
 from .runfolder import RunFolder, read_config
-from .streams import check_fields, with_data
+from .streams import check_fields, read_catalog, with_data
 from .weights import read_checkpoint
 
 
@@ -66,16 +66,13 @@ class Trained:
 
 
 def load_trained(
-    run: Path, data: str | None, split: str | None = None, checkpoint: str = "best", device: str = "auto",
-    cache: Path | None = None,
-) -> Trained:  # fmt: skip
+    run: Path, data: str | None, checkpoint: str = "best", device: str = "auto", cache: Path | None = None
+) -> Trained:
     """Load a run.
 
     Args:
         run: its folder.
         data: data set that it is used on; None for none.
-        split: records that it is to be tested on; refused where they were trained on, unless they are its training
-            split, asked for by name.
         checkpoint: best, last, or a file.
         device: as for training.
         cache: folder of the cache of remote shards.
@@ -92,15 +89,11 @@ def load_trained(
     trained = trained_on(state, path)
     catalog = None
     if data is not None:
-        from .streams import read_catalog
-
         config = with_data(config, data, cache)
         catalog = read_catalog(config.data)
         asked = spec.request(config.model, catalog, False)
         check_fields(catalog, asked, spec.name)
         check_fits(trained, catalog, asked, str(run))
-        if split is not None and split != trained.split:
-            check_unseen(trained, catalog, asked.table, split, str(run))
     place = find_place(device, "fp32")
     engine = spec.build(replace(config), catalog)
     weights(engine, state)

@@ -73,15 +73,9 @@ def _walk(catalog: Catalog, root: Asked, path: str) -> tuple[Asked, str]:
     node = root
     *way, leaf = path.split(".")
     for name in way:
-        found = {entry.name: entry for entry in catalog.schema(node.table).references}
-        if name not in found:
-            refers = ", ".join(found) or "none"
-            raise UsageError(f"{path!r}: table {node.table!r} has no reference {name!r} (references: {refers})")
-        target = found[name].table
-        if target not in catalog.tables:
-            raise UsageError(f"{path!r}: there is no table {target!r} in this data set")
+        reference = catalog.referred(node.table, name, path)
         if name not in node.children:
-            node.children[name] = found[name], Asked(target, f"{node.prefix}{name}.")
+            node.children[name] = reference, Asked(reference.table, f"{node.prefix}{name}.")
         node = node.children[name][1]
     return node, leaf
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..errors import UsageError
+from ..errors import StateError
 
 STATE_VERSION = 1
 KINDS = {"data": "a mixture, not of one stream", "by": "one stream, not of a mixture"}  # what lacks these
@@ -18,16 +18,16 @@ def check_state(state: object, identity: dict[str, Any], records: int) -> None:
         records: of its epoch.
 
     Raises:
-        UsageError: it is of another version, data set, order or seed; the message says what differs.
+        StateError: it is of another version, data set, order or seed; the message says what differs.
     """
     if not isinstance(state, dict):
-        raise UsageError(f"stream state: {state!r} is none; it is what state_dict() gave")
+        raise StateError(f"stream state: {state!r} is none; it is what state_dict() gave")
     if state.get("version") != STATE_VERSION:
-        raise UsageError(f"stream state of version {state.get('version')!r}; this Tessera has {STATE_VERSION}")
+        raise StateError(f"stream state of version {state.get('version')!r}; this Tessera has {STATE_VERSION}")
     numbers = state.get("epoch"), state.get("position")
     whole = all(type(number) is int and number >= 0 for number in numbers)
     if not whole or state["position"] > records:
-        raise UsageError(
+        raise StateError(
             f"stream state: epoch {numbers[0]!r}, position {numbers[1]!r} of {records} records: there is no such place"
         )
     between = not state["position"] and ("by" not in identity or not state["epoch"])
@@ -35,8 +35,9 @@ def check_state(state: object, identity: dict[str, Any], records: int) -> None:
     for name, value in identity.items():
         if name not in exempt and not _same(state.get(name), value, exempt):
             if name not in state and name in KINDS:
-                raise UsageError(f"stream state: it is that of {KINDS[name]}")
-            raise UsageError(f"stream state: {name} was {state.get(name)!r}, this stream's is {value!r}")
+                raise StateError(f"stream state: it is that of {KINDS[name]}")
+            was = f"stream state: {name} was {state.get(name)!r}, this stream's is {value!r}"
+            raise StateError(f"{was}; give it the data, order and seed that it was taken with, or begin anew")
 
 
 def _same(old: Any, new: Any, exempt: tuple[str, ...]) -> bool:

@@ -28,9 +28,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..assets import Loads
+from ..body_arrays import ARRAYS, BODY, BodyArrays, Places
 from ..errors import SchemaError, UsageError
 from ..schema import Field
-from ._body import ARRAYS, BODY, BodyArrays, Places
 from ._fields import BODIES, Fields, Record, require
 from .icon_sdf import icon_feature, ndc_per_metre
 

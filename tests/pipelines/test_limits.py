@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from tessera.pipelines.limits import THREAD_VARIABLES, UnitTimeout, guard_import_path, python_time_limit
+from tessera.datasets.checkout import guard_import_path
+from tessera.pipelines.limits import THREAD_VARIABLES, UnitTimeout, python_time_limit
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -12,7 +12,7 @@ from tessera.datasets.transforms import load_transform
 from tessera.training.config import DataConfig, RunConfig
 from tessera.training.discover import engine_names, load_engine
 from tessera.training.engine import Engine, record_weights
-from tessera.training.engines.implicit.body import BodyQuery
+from tessera.training.engines.implicit.body import BodyQuery, body_surface
 from tessera.training.engines.implicit.config import ImplicitConfig
 from tessera.training.engines.implicit.inputs import target
 from tessera.training.engines.normals.config import NormalsConfig
@@ -206,7 +206,8 @@ def test_features_of_the_body_when_evaluated_are_those_of_the_stream(data):
     for row in range(2):
         names = ("subject.body_vertices", "subject.body_normals", "body_visible", "calib")
         given = [batch[name][row].numpy() for name in names]
-        found = BodyQuery(given[0].astype(np.float64), *given[1:], arrays, chosen)(batch["subject.points"][row])
+        body = body_surface(given[0], arrays["faces"])
+        found = BodyQuery(body, *given[1:], arrays, chosen)(batch["subject.points"][row])
         for name in ("sdf", "cmap", "norm"):
             stored = batch[f"icon_{name}"][row]
             assert (found[f"icon_{name}"][0] - stored).abs().max() < 0.03, name

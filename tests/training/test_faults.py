@@ -123,7 +123,8 @@ def test_a_full_disk_leaves_the_last_good_checkpoint_and_says_so(more, data, tmp
 
 def test_a_file_that_may_grow_no_further_is_told_too(data, tmp_path):
     limit = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))\nimport signal\n"
-    limit += "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)"
+    limit += "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+    limit += "import os\nos.environ['GIT_DIR'] = os.devnull"  # or what differs from the commit may be as long
     line = ["train", "normals", *words("normals", data, tmp_path / "run", "--max-epochs", 1)]
     started = Started(tmp_path / "said", line, limit)
     assert started.wait() == 1, started.text()
@@ -132,13 +133,20 @@ def test_a_file_that_may_grow_no_further_is_told_too(data, tmp_path):
     assert "Traceback" not in started.text()
 
 
+def test_a_folder_that_takes_no_files_is_told(data, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").mkdir()
+    with pytest.raises(TrainingError, match=r"run/config.yaml: cannot be written \(.*\); is there space"):
+        go("normals", data, tmp_path / "run")
+
+
 def test_other_errors_while_saving_are_not_called_a_full_disk(tmp_path):
     error = RuntimeError("shapes differ")
     assert checkpoints._failed(error, tmp_path / "last.ckpt", tmp_path / "last.ckpt", 3) is error
 
 
 def test_a_run_that_takes_no_step_fails(data, trained, tmp_path):
-    with pytest.raises(TrainingError, match="the run took no step: it stands at step 4 already"):
+    with pytest.raises(TrainingError, match="the run took no step: it stands at its end, step 4"):
         go("normals", data, copied(trained, tmp_path), "--max-epochs", 1, "--resume")
 
 

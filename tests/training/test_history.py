@@ -148,7 +148,7 @@ def test_averaged_weights_are_validated_and_evaluated(measured, data, tmp_path):
     assert not same_weights(plain, averaged), "the average is not the last step's weights"
     kept = {name.removeprefix("module."): value for name, value in state["current_model_state"].items()}
     assert same_weights({name: kept[name] for name in plain}, plain), "training itself is not changed by it"
-    used = load_trained(measured[0], str(data), "val", "last", "cpu").engine
+    used = load_trained(measured[0], str(data), "last", "cpu").engine
     assert same_weights(dict(used.state_dict()), averaged)
     found, told = validation_loss(used, data), float(figures(measured[0], "val")[-1]["loss"])
     assert found == pytest.approx(told, rel=1e-5)

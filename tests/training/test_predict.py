@@ -11,7 +11,7 @@ from PIL import Image
 from tessera.cli import run
 from tessera.datasets import Dataset
 from tessera.datasets.errors import FormatError, UsageError
-from tessera.training.engines.implicit.own_body import TALL
+from tessera.training.people.own_body import TALL
 from tessera.training.predict import picture_paths, read_given
 
 from .runs import go

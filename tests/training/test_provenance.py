@@ -10,7 +10,7 @@ from tessera.datasets import Catalog, Column, Field
 from tessera.datasets.errors import TesseraError, UsageError
 from tessera.datasets.joints import JOINT_SETS
 from tessera.training.evaluate import pick_split
-from tessera.training.trained import load_trained
+from tessera.training.trained import Trained, load_trained
 
 from . import people
 from .runs import checkpoint, figures, go
@@ -41,8 +41,10 @@ def new_field(root: Path, table: str, name: str, **changes: object) -> None:
     change(root, tables=catalog.tables | {table: replace(schema, fields=fields)})
 
 
-def load(run: Path, data: Path, split: str | None = "test") -> object:
-    return load_trained(run, str(data), split, device="cpu")
+def load(run: Path, data: Path, split: str = "test") -> Trained:
+    trained = load_trained(run, str(data), device="cpu")
+    assert pick_split(trained, split) == split
+    return trained
 
 
 def go_on(data: Path, trained: Path, tmp_path: Path, *more: object) -> Path:
@@ -105,7 +107,15 @@ def test_added_subjects_are_fine_and_are_known_from_then_on(trained, tmp_path):
     assert figures(run)[-1]["epoch"] == "1"
     tested = people.write_people(tmp_path / "tested", {"train": {0: (0,)}, "test": {0: (9,)}})
     with pytest.raises(UsageError, match="was trained on 1 of the 1 units of split 'test'"):
-        load_trained(run, str(tested), "test", "last", "cpu")
+        pick_split(load_trained(run, str(tested), "last", "cpu"), "test")
+
+
+def test_amid_an_epoch_other_records_are_refused_with_what_to_do(data, tmp_path):
+    run = tmp_path / "run"
+    go("implicit", data, run, "--max-steps", 1, "--save-every", 1)
+    more = people.write_people(tmp_path / "more", people.SPLITS | {"train": {0: (0, 1, 2), 1: (3, 4), 2: (9,)}})
+    with pytest.raises(UsageError, match=r"^--resume: stream state: records was .* begin anew; .* --init-from .*run$"):
+        go("implicit", more, run, "--max-steps", 3, "--resume")
 
 
 @pytest.mark.parametrize("split", ["val", "test"])
@@ -129,7 +139,7 @@ def test_the_same_subjects_under_another_recipe_are_others(trained, tmp_path):
 
 
 def test_the_training_split_is_evaluated_by_its_name_only(data, trained, tmp_path, capsys):
-    assert pick_split(load(trained, data, None), "") == "test"
+    assert pick_split(load_trained(trained, str(data), device="cpu"), "") == "test"
     run = Path(shutil.copytree(trained, tmp_path / "run"))
     line = [str(run), "--data", str(data), "--device", "cpu", "--limit", "1", "--split", "train"]
     assert eval_command.main(line) == 0
@@ -140,7 +150,7 @@ def test_the_training_split_is_evaluated_by_its_name_only(data, trained, tmp_pat
 def test_without_test_and_val_a_split_must_be_named(trained, tmp_path):
     only = people.write_people(tmp_path / "only", {"train": {0: (0,)}})
     with pytest.raises(UsageError, match="neither test nor val"):
-        pick_split(load(trained, only, None), "")
+        pick_split(load_trained(trained, str(only), device="cpu"), "")
 
 
 def test_a_checkpoint_that_does_not_say_what_it_was_trained_on_is_refused(data, trained, tmp_path):

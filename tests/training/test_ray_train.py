@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 from tessera.commands.train import parse
+from tessera.datasets.checkout import guard_import_path
 from tessera.datasets.errors import TesseraError, UsageError
 from tessera.training import ray_train
 from tessera.training.callbacks.recorder import read_history
 from tessera.training.discover import load_engine
 from tessera.training.fit import train
-from tessera.training.ray_train import _cause, _fit, _followed, guard_import_path, tasks_on_ray, train_on_ray
+from tessera.training.ray_train import _cause, _fit, _followed, tasks_on_ray, train_on_ray
 from tessera.training.sweep import Job
 
 SMALL = """--preset tiny --model.filters 4 --model.downs 1 --model.blocks 1 --model.size 16 --device cpu --cpu-threads 1

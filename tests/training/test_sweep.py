@@ -10,8 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tessera.commands import sweep as verb
-from tessera.commands.sweep import main, plan_jobs, run_all
+from tessera.commands import sweep_plan
+from tessera.commands.sweep import main, run_all
+from tessera.commands.sweep_plan import plan_jobs
 from tessera.commands.train import parse
 from tessera.datasets.errors import UsageError
 from tessera.training import sweep as module
@@ -202,7 +203,7 @@ def test_only_names_runs_and_plan_runs_none(data, tmp_path, capsys):
 
 
 def test_ray_tasks_share_the_cores_and_choose_their_cards(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(verb.os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(sweep_plan.os, "cpu_count", lambda: 8)
     free = {k: v for k, v in SMALL.items() if k != "cpu-threads"} | {"data": str(data)}
     (job,) = plan_jobs(read_sweep(file(tmp_path, data, runs=TWO[:1], options=free)), ray=4)
     assert job.commands[0][-2:] == ("--cpu-threads", "2")

@@ -43,8 +43,9 @@ class SurfaceError:
 
 
 def published_error(
-    predicted: Mesh, truth: Truth, rng: np.random.Generator, even: bool = False, samples: int = PUBLISHED_SAMPLES
-) -> SurfaceError:
+    predicted: Mesh, truth: Truth, rng: np.random.Generator, even: bool = False, samples: int = PUBLISHED_SAMPLES,
+    half_sides: float = 1.0,
+) -> SurfaceError:  # fmt: skip
     """The published numbers: Y. Xiu et al., "ICON", 2022, and those who took over its protocol.
 
     Papers print these as "cm", which they are not: they are the cube's coordinates times 100. The cube's half side
@@ -58,11 +59,12 @@ def published_error(
         rng: what samples are drawn with. The references do not seed theirs, and draw anew for each mesh.
         even: as ICON drew them at first (`sample_surface_even`); later, and in all that followed, by area alone.
         samples: of each surface.
+        half_sides: of the cube, that both surfaces' unit is long: for surfaces in metres, half sides a metre.
 
     Raises:
         ValueError: a mesh is empty, has no area, or is not finite.
     """
-    return _measured(predicted, truth, samples, rng, even, 100.0, CUBE)
+    return _measured(predicted, truth, samples, rng, even, 100.0 * half_sides, CUBE)
 
 
 def fixed_error(predicted: Mesh, truth: Truth, samples: int = 10_000, seed: int = 0) -> SurfaceError:

@@ -7,11 +7,11 @@ import pytest
 import torch
 from tessera.datasets import Dataset, Record, Stream
 from tessera.datasets.transforms import load_transform
-from tessera.training.engines.implicit.body import BodyQuery
-from tessera.training.engines.implicit.evaluate import FourViews, figures
-from tessera.training.engines.implicit.own_body import OwnBody
+from tessera.training.engines.implicit.body import BodyQuery, body_surface
+from tessera.training.engines.implicit.evaluate import FourViews, OfPerson, figures
 from tessera.training.evaluate import EvalOptions
 from tessera.training.fields.mesh import Mesh
+from tessera.training.people.own_body import OwnBody
 
 from .scan_oracle import Triangles
 
@@ -37,10 +37,10 @@ def test_the_true_scan_has_no_error_and_a_thicker_one_has_its_thickness(
     fields = ["calib", "subject.scan_surface", "subject.scan_surface_normal", "subject", "yaw", "pitch"]
     batch = Stream(thuman2.root, "views", fields=fields, batch_size=1, threads=0).get([f"{subject.key}-{yaw:03d}"])
     calib = batch["calib"][0].double().numpy()
-    options = EvalOptions(samples=20_000)
-    exact = figures(in_cube(scan, calib), batch, options)
+    options, truth = EvalOptions(samples=20_000), OfPerson({}).scan(batch)
+    exact = figures(in_cube(scan, calib), batch["calib"], truth, options)
     assert max(exact["chamfer_cm"], exact["published_chamfer"], exact["p2s_cm"], exact["reverse_p2s_cm"]) < 0.03
-    thick = figures(in_cube(scan, calib, 0.005), batch, options)
+    thick = figures(in_cube(scan, calib, 0.005), batch["calib"], truth, options)
     assert thick["chamfer_cm"] == pytest.approx(0.5, rel=0.08)
     per_cm = float(np.linalg.norm(calib[0, :3]))  # of the published unit
     assert thick["published_chamfer"] == pytest.approx(0.5 * per_cm, rel=0.12)
@@ -74,7 +74,7 @@ def test_a_body_asked_at_evaluation_says_what_the_shards_say(subject: Record, th
     vertices, normals, visible, calib = (
         batch[name][0].numpy() for name in ("subject.body_vertices", "subject.body_normals", "body_visible", "calib")
     )
-    body = BodyQuery(vertices.astype(np.float64), normals, visible, calib, arrays, FEATURES)
+    body = BodyQuery(body_surface(vertices, arrays["faces"]), normals, visible, calib, arrays, FEATURES)
     found = body(batch["subject.points"][0])
     for name in FEATURES:
         off = (found[f"icon_{name}"].double() - batch[f"icon_{name}"].double()).abs().reshape(3000, -1).amax(1)

@@ -14,25 +14,29 @@ from ....datasets.transforms.icon_features import IconFeatures
 Array = NDArray[Any]
 
 
+def body_surface(vertices: Array, faces: Array, threads: int = 1) -> Surface:
+    """A posed body (V, 3), world metres, as records were made: signs are those of winding numbers."""
+    return Surface(vertices.astype(np.float64), faces, method="winding", threads=threads)
+
+
 class BodyQuery:
     """A body that is asked at points.
 
     Args:
-        vertices: (V, 3) float, world metres.
+        surface: of `body_surface`; the same for all views of a person.
         normals: (V, 3) unit, world.
         visible: (V / 8,) uint8 bits of vertices that the camera sees, lowest first.
         calib: (4, 4) world metres to the cube.
         arrays: `faces`, `canonical`, `part` of the body (`assets/body.npz`).
         features: of sdf, cmap, norm, vis, part.
-        threads: that look points up.
         clip: ICON's, of the distance.
     """
 
     def __init__(
-        self, vertices: Array, normals: Array, visible: Array, calib: Array, arrays: Mapping[str, Array],
-        features: tuple[str, ...], threads: int = 1, clip: float = 15.0,
+        self, surface: Surface, normals: Array, visible: Array, calib: Array, arrays: Mapping[str, Array],
+        features: tuple[str, ...], clip: float = 15.0,
     ) -> None:  # fmt: skip
-        self._surface = Surface(vertices, arrays["faces"], method="winding", threads=threads)
+        self._surface = surface
         self._features = IconFeatures(features, clip=clip, assets=arrays)
         self._given = {"subject.body_normals": normals, "body_visible": visible, "calib": calib}
 

@@ -1,19 +1,20 @@
 """Surfaces of a trained run against the scans: in real centimetres with a fixed draw, and as published."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ....datasets.body_arrays import ARRAYS, BODY
 from ....datasets.errors import UsageError
 from ....datasets.stream import Stream
+from ....datasets.surface.surface import Surface
 from ....datasets.table import Dataset
 from ....datasets.transforms import load_transform
-from ....datasets.transforms._body import ARRAYS, BODY
 from ....validation.metrics.normal_error import icon_normal_error
 from ....validation.metrics.normal_map import published_pictures
 from ....validation.metrics.occupancy import OccupancyScores
@@ -25,7 +26,7 @@ from ...fields.mesh import Mesh
 from ...streams import required
 from ...trained import Trained
 from . import inputs
-from .body import BodyQuery
+from .body import BodyQuery, body_surface
 from .config import ImplicitConfig, check_resolution
 from .engine import LEVEL, ImplicitEngine
 from .request import perspective, request
@@ -33,6 +34,7 @@ from .surface import person_surface
 
 SCAN = ("subject.scan_surface", "subject.scan_surface_normal", "subject", "yaw", "pitch")
 QUARTERS = (0, 90, 180, 270)
+Kept = TypeVar("Kept")
 
 
 def evaluate(run: Trained, options: EvalOptions) -> Iterator[Row]:
@@ -47,7 +49,7 @@ def evaluate(run: Trained, options: EvalOptions) -> Iterator[Row]:
         check_resolution(options.resolution, "--resolution")
     stream = open_evaluation(run, options)
     arrays = run.assets()(BODY, ARRAYS, "--body-models") if config.about_body else {}
-    views = FourViews(run.config.data.data)
+    views, person = FourViews(run.config.data.data), OfPerson(arrays)
     for batch in stream:
         if bool(batch["repeat"][0]):
             continue
@@ -55,12 +57,13 @@ def evaluate(run: Trained, options: EvalOptions) -> Iterator[Row]:
         moved = {k: v.to(run.device) if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
         row: Row = {"key": batch["key"][0], "subject": _text(batch["subject"]), **_points(engine, moved)}
         try:
-            mesh, grid = person_surface(engine, moved, body_of(moved, arrays, config),
+            mesh, grid = person_surface(engine, moved, person.body(moved, config),
                                         options.resolution or config.resolution)  # fmt: skip
         except FieldError as error:
             yield row | _nothing(str(error)) | {"seconds": time.perf_counter() - start}
             continue
-        row |= figures(mesh, moved, options) | {"normal_error": views.error(batch, mesh), "asked": grid.evaluated}
+        row |= figures(mesh, moved["calib"], person.scan(moved), options)
+        row |= {"normal_error": views.error(batch, mesh), "asked": grid.evaluated}
         if options.meshes:
             write_person(run.folder.path / "eval" / "meshes", batch["key"][0], mesh, moved)
         yield row | {"note": "", "seconds": time.perf_counter() - start}
@@ -94,34 +97,59 @@ def open_evaluation(run: Trained, options: EvalOptions) -> Stream:
     )  # fmt: skip
 
 
-def body_of(batch: dict[str, Any], arrays: dict[str, NDArray[Any]], config: ImplicitConfig) -> BodyQuery | None:
-    """The body of a record; None where the network sees none."""
-    if not config.about_body:
-        return None
-    names = ("subject.body_vertices", "subject.body_normals", "body_visible", "calib")
-    vertices, normals, visible, calib = (batch[name][0].cpu().numpy() for name in names)
-    return BodyQuery(vertices.astype(np.float64), normals, visible, calib, arrays, config.about_body,
-                     torch.get_num_threads(), config.feature_clip)  # fmt: skip
+class OfPerson:
+    """What is asked of a person in each of the views, made once: the scan's samples, the body's surface.
+
+    Args:
+        arrays: `faces` and more of all bodies; empty where the network sees none.
+    """
+
+    def __init__(self, arrays: dict[str, NDArray[Any]]) -> None:
+        self._arrays = arrays
+        self._scans: dict[str, OrientedSamples] = {}
+        self._bodies: dict[str, Surface] = {}
+
+    def scan(self, batch: dict[str, Any]) -> OrientedSamples:
+        """The scan of a batch of one record, world metres."""
+        return _kept(self._scans, _text(batch["subject"]), lambda: OrientedSamples(
+            *(batch[name].reshape(-1, 3).double().cpu().numpy() for name in SCAN[:2])))  # fmt: skip
+
+    def body(self, batch: dict[str, Any], config: ImplicitConfig) -> BodyQuery | None:
+        """The body of a batch of one record; None where the network sees none."""
+        if not config.about_body:
+            return None
+        names = ("subject.body_vertices", "subject.body_normals", "body_visible", "calib")
+        vertices, normals, visible, calib = (batch[name][0].cpu().numpy() for name in names)
+        surface = _kept(self._bodies, _text(batch["subject"]), lambda: body_surface(
+            vertices, self._arrays["faces"], torch.get_num_threads()))  # fmt: skip
+        return BodyQuery(surface, normals, visible, calib, self._arrays, config.about_body, config.feature_clip)
 
 
-def figures(mesh: Mesh, batch: dict[str, Any], options: EvalOptions) -> Row:
-    """Errors of a surface in the cube, in both protocols.
+def _kept(kept: dict[str, Kept], key: str, make: Callable[[], Kept]) -> Kept:
+    """What was made for this key; only the last one's is kept."""
+    if key not in kept:
+        made = make()
+        kept.clear()
+        kept[key] = made
+    return kept[key]
+
+
+def figures(mesh: Mesh, calib: torch.Tensor, scan: OrientedSamples, options: EvalOptions) -> Row:
+    """Errors of a surface in both protocols.
 
     Args:
         mesh: in the view's cube.
-        batch: of one record, with `calib` and places on the scan in world metres.
+        calib: (1, 4, 4) world metres to the cube, the same scale along all axes.
+        scan: the truth, world metres.
         options: samples and seed.
     """
-    places, normals = (batch[name].reshape(-1, 3).double().cpu().numpy() for name in SCAN[:2])
-    calib = batch["calib"][0].double().cpu().numpy()
-    back = np.linalg.inv(calib)
+    into = calib[0].double().cpu().numpy()
+    back = np.linalg.inv(into)
     world = mesh.vertices @ back[:3, :3].T + back[:3, 3]
-    faces = mesh.faces if np.linalg.det(calib[:3, :3]) > 0 else mesh.faces[:, ::-1]
-    real = fixed_error((world, faces), OrientedSamples(places, normals), options.samples, options.seed)
-    turn = calib[:3, :3] / np.linalg.norm(calib[0, :3])
-    cube = OrientedSamples(places @ calib[:3, :3].T + calib[:3, 3], normals @ turn.T)
-    rng = np.random.default_rng(options.seed)
-    published = published_error((mesh.vertices, mesh.faces), cube, rng)
+    faces = mesh.faces if np.linalg.det(into[:3, :3]) > 0 else mesh.faces[:, ::-1]
+    real = fixed_error((world, faces), scan, options.samples, options.seed)
+    rng, half_sides = np.random.default_rng(options.seed), float(np.linalg.norm(into[0, :3]))
+    published = published_error((world, faces), scan, rng, half_sides=half_sides)
     return {
         "chamfer_cm": real.chamfer, "p2s_cm": real.p2s, "reverse_p2s_cm": real.reverse_p2s,
         "chamfer_within_cm": real.chamfer_within, "published_chamfer": published.chamfer,

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
 from ...models.global_generator import GlobalGenerator
 from ...models.grid_conv import GridConv
@@ -15,6 +16,7 @@ from ...models.positional import SdfEncoding
 from ...models.triplane import TriplaneFromVolume, sample_triplane
 from ...models.triplane_image import TriplaneFromImage
 from ...models.volume_encoder import VolumeEncoder
+from ...people.pictures import picture
 from . import inputs
 from .config import CHANNELS, ImplicitConfig
 
@@ -98,11 +100,11 @@ class ImplicitNetwork(nn.Module):
     def _pictures(self, batch: Batch) -> dict[str, Tensor]:
         config = self.config
         given = [name for name in config.inputs if config.normals == "given" or not name.startswith("normal_")]
-        seen: dict[str, Tensor] = {name: inputs.picture(batch, name, config.size) for name in given}
+        seen: dict[str, Tensor] = {name: picture(batch, name, config.size) for name in given}
         if self.normals is not None:
-            mask = inputs.interpolate(batch["mask"].float()[:, None], self._size(batch), mode="area")
+            mask = interpolate(batch["mask"].float()[:, None], self._size(batch), mode="area")
             for name, network in self.normals.items():
-                shown = [inputs.picture(batch, each, config.size) for each in ("image", f"body_{name}")]
+                shown = [picture(batch, each, config.size) for each in ("image", f"body_{name}")]
                 seen[name] = nn.functional.normalize(network(torch.cat(shown, 1)), dim=1) * (mask > 0)
         return seen
 

@@ -14,13 +14,13 @@ from ....datasets.errors import UsageError
 from ....validation.metrics.normal_map import normal_map
 from ....validation.metrics.raster import look
 from ...fields.mesh import Mesh
+from ...people.own_body import OwnBody, picture_calib, read_body
 from ...predict import Given, PredictOptions, read_given, read_picture
 from ...trained import Trained, load_trained
-from .body import BodyQuery
+from .body import BodyQuery, body_surface
 from .config import ImplicitConfig, check_resolution
 from .engine import ImplicitEngine
 from .evaluate import write_person
-from .own_body import OwnBody, picture_calib, read_body
 from .surface import person_surface
 
 READ = ("image", "normal_f", "normal_b", "body_normal_f", "body_normal_b")
@@ -75,8 +75,9 @@ def asked_body(config: ImplicitConfig, body: OwnBody | None) -> BodyQuery | None
     """The body as points are asked about it; None where the network does not."""
     if body is None or not config.about_body:
         return None
-    return BodyQuery(body.vertices, body.normals.astype(np.float32), body.visible, body.calib, body.arrays,
-                     config.about_body, torch.get_num_threads(), config.feature_clip)  # fmt: skip
+    surface = body_surface(body.vertices, body.faces, torch.get_num_threads())
+    return BodyQuery(surface, body.normals.astype(np.float32), body.visible, body.calib, body.arrays,
+                     config.about_body, config.feature_clip)  # fmt: skip
 
 
 def made_batch(

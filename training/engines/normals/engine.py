@@ -14,7 +14,7 @@ from ....validation.metrics.normal_error import angle_error
 from ...config import RunConfig
 from ...engine import Batch, Engine, Request, check_picture
 from ...models.global_generator import GlobalGenerator
-from ..implicit.inputs import picture
+from ...people.pictures import picture
 from .config import NormalsConfig
 
 LABELS = {"body_normal_f": "--body-models (fits are used, not --fits ignore)",

@@ -13,9 +13,9 @@ from ....datasets.transforms import load_transform
 from ....validation.metrics.images import ssim
 from ....validation.metrics.normal_error import angle_error
 from ...evaluate import EvalOptions, Row
+from ...people.pictures import picture
 from ...streams import required
 from ...trained import Trained
-from ..implicit.inputs import picture
 from .config import NormalsConfig
 from .engine import NormalsEngine, request
 

@@ -10,9 +10,9 @@ from PIL import Image
 from torch.nn.functional import normalize
 
 from ....datasets.errors import UsageError
+from ...people.own_body import read_body
 from ...predict import Given, PredictOptions, read_given
 from ...trained import Trained
-from ..implicit.own_body import read_body
 from .config import NormalsConfig
 from .engine import NormalsEngine
 

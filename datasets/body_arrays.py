@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..assets import Wanted
-from ..errors import FormatError, SchemaError
+from .assets import Wanted
+from .errors import FormatError, SchemaError
 
 BODY = "assets/body.npz"
 ARRAYS: Wanted = {"faces": ("int32", (None, 3)), "canonical": ("float32", (None, 3)), "part": ("uint8", (None,))}

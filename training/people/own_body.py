@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ....datasets.errors import FormatError, UsageError
-from ....validation.metrics.normal_map import normal_map, vertex_normals
-from ....validation.metrics.raster import look
-from ...predict import Given
+from ...datasets.body_arrays import BODY
+from ...datasets.errors import FormatError, UsageError
+from ...validation.metrics.normal_map import normal_map, vertex_normals
+from ...validation.metrics.raster import look
+from ..predict import Given
 
-BODY = "assets/body.npz"
 SIDE = 1024  # pixels of the picture by which vertices are told to be seen
 NEAR = 0.01  # of the cube, that a vertex may lie behind what is seen there
 ON_PERSON = 0.6  # of a body's vertices; a good fit has nearly all of them there
