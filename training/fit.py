@@ -16,10 +16,7 @@ from lightning.pytorch.callbacks import EMAWeightAveraging
 from rich.console import Console
 from rich.table import Table
 
-from ..datasets.assets import Assets
-from ..datasets.commit import write_file
-from ..datasets.errors import FormatError, StateError, UsageError
-from ..datasets.stream import open_files
+from ..datasets.errors import StateError, UsageError
 from .callbacks.checkpoints import Checkpoints
 from .callbacks.profile import Profile
 from .callbacks.recorder import Recorder, write_xlsx
@@ -29,7 +26,8 @@ from .devices import LIGHTNING, Place, find_place, out_of_memory
 from .discover import load_engine
 from .engine import BadLoss, Engine, Source
 from .errors import TrainingError
-from .provenance import Provenance, check_fits, check_unseen, provenance
+from .provenance import Provenance, check_fits, provenance, trained_on
+from .resume import resumed
 from .runfolder import RunFolder, command_line, new_folder
 from .streams import open_streams
 from .weights import checkpoint_path, freeze, init_from, module_rows, read_checkpoint
@@ -79,13 +77,14 @@ class Run:
     def go(self) -> int:
         """Train; returns the exit status."""
         source = open_streams(self.spec, self.config, self.place.stream)
-        resumed = self._resumed(source)
+        going_on = resumed(self.config, self.spec, source, self.folder)
+        last, self.begun = (going_on.path, going_on.step) if going_on else (None, 0)
         seed_all(self.config.train.seed, "weights")
         try:
             engine = self.spec.build(self.config, source.catalog)
         except ValueError as error:  # of a layer that does not go with its settings
             raise UsageError(f"--model: {error}") from error
-        sources, before = self._begin_from(engine, source) if not resumed else ({}, None)
+        sources, before = self._begin_from(engine, source) if last is None else ({}, None)
         freeze(engine, self.config.train.freeze)
         if self.config.train.compile:
             for module in engine.called():
@@ -93,10 +92,10 @@ class Run:
         steps = self._plan(engine, source)
         if self.first:
             self.folder.begin(self.config, command_line())
-            keep_assets(self.config, source, self.folder)
+            self.folder.keep_assets(self.config.data, source.catalog)
         recorder = self._recorder(steps)
-        self._introduce(engine, source, sources, recorder, resumed)
-        return self._fit(engine, source, recorder, resumed, before)
+        self._introduce(engine, source, sources, recorder, last)
+        return self._fit(engine, source, recorder, last, before)
 
     def _begin_from(self, engine: Engine, source: Source) -> tuple[dict[str, str], Provenance | None]:
         """Weights of other runs, where they come from, and what those runs were trained on."""
@@ -109,26 +108,6 @@ class Run:
             check_fits(found, source.catalog, asked, path)
             trained = found if trained is None else trained.joined(found)
         return sources, trained
-
-    def _resumed(self, source: Source) -> Path | None:
-        """The checkpoint to go on from; what is there already is refused otherwise."""
-        there = self.folder.last.is_file()
-        if not self.config.train.resume:
-            if there:
-                raise UsageError(f"{self.folder.path}: holds a run already; go on with --resume, or give another --out")
-            return None
-        if not there:
-            raise UsageError(f"--resume: {self.folder.path} has no checkpoint to go on from")
-        state = read_checkpoint(self.folder.last)
-        trained = trained_on(state, self.folder.last)
-        asked = self.spec.request(self.config.model, source.catalog, True)
-        check_fits(trained, source.catalog, asked, str(self.folder.path))
-        for split in source.catalog.splits:
-            if split not in (self.config.data.split, trained.split):
-                check_unseen(trained, source.catalog, asked.table, split, str(self.folder.path))
-        _check_same(self.folder.config(self.config.model), self.config)
-        self.begun = int(state["global_step"])
-        return self.folder.last
 
     def _plan(self, engine: Engine, source: Source) -> int:
         """Optimiser steps of the whole run, told to the engine, whose schedule needs them."""
@@ -146,7 +125,7 @@ class Run:
         return Recorder(self.folder, settings.log_every, steps, self.console, settings.pictures, self.begun)
 
     def _introduce(
-        self, engine: Engine, source: Source, sources: dict[str, str], recorder: Recorder | None, resumed: Path | None
+        self, engine: Engine, source: Source, sources: dict[str, str], recorder: Recorder | None, last: Path | None
     ) -> None:
         """Say what is trained on what."""
         if recorder is None:
@@ -156,10 +135,10 @@ class Run:
             f"engine {self.config.engine} ({self.config.preset}) on {source.catalog.name}: "
             f"{source.train.epoch_records()} records, {len(source.train)} steps an epoch, {val}; run {self.folder.path}"
         )
-        if resumed:
-            recorder.say(f"goes on from {resumed}")
+        if last:
+            recorder.say(f"goes on from {last}")
         table = Table("module", "parameters", "trained", "weights", title="what is trained")
-        rows = module_rows(engine, dict.fromkeys(engine.parts(), str(resumed)) if resumed else sources)
+        rows = module_rows(engine, dict.fromkeys(engine.parts(), str(last)) if last else sources)
         for row in rows:
             said = "all" if row.trained == row.parameters else f"{row.trained:,}" if row.trained else "frozen"
             table.add_row(row.module, f"{row.parameters:,}", said, row.weights)
@@ -173,7 +152,7 @@ class Run:
             raise UsageError("nothing is trained: all modules are frozen")
 
     def _fit(
-        self, engine: Engine, source: Source, recorder: Recorder | None, resumed: Path | None, before: Provenance | None
+        self, engine: Engine, source: Source, recorder: Recorder | None, last: Path | None, before: Provenance | None
     ) -> int:
         asked = self.spec.request(self.config.model, source.catalog, True)
         trained = provenance(source.catalog, asked, self.config.data.split)
@@ -185,7 +164,7 @@ class Run:
         trainer = self._trainer(source, [saving, signals], recorder)
         began, status = time.perf_counter(), 0
         try:
-            trainer.fit(engine, source.train, source.val, ckpt_path=resumed, weights_only=True)
+            trainer.fit(engine, source.train, source.val, ckpt_path=last, weights_only=True)
         except Interrupted:
             status = INTERRUPTED
         except StateError as error:
@@ -281,54 +260,12 @@ class Run:
             self.console.print(again, highlight=False, soft_wrap=True)
 
 
-def keep_assets(config: RunConfig, source: Source, folder: RunFolder) -> None:
-    """Keep what all records share (the faces of bodies) with the run, which is used on pictures without a data set."""
-    _, files, _ = open_files(config.data.data, config.data.cache, 64 << 30)
-    assets = Assets(source.catalog, files)
-    for name in source.catalog.assets:
-        path = folder.path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_file(path, assets.content(name), "run")
-    files.close()
-
-
-def trained_on(state: dict[str, Any], path: Path) -> Provenance:
-    """What the run of a checkpoint was trained on.
-
-    Raises:
-        FormatError: it does not say so.
-    """
-    found = state.get("callbacks", {}).get("Checkpoints", {}).get("trained")
-    if not isinstance(found, dict):
-        raise FormatError(f"{path}: it does not say what it was trained on; is it a checkpoint of tessera train?")
-    return Provenance.from_state(found)
-
-
 def _with_folder(config: RunConfig, place: Place) -> RunConfig:
     if config.train.out is not None:
         return config
     if place.processes > 1 or config.train.resume:
         raise UsageError("give --out, the folder of the run: all processes and later starts need the same")
     return replace(config, train=replace(config.train, out=new_folder(config.engine, config.preset)))
-
-
-def _check_same(old: RunConfig, new: RunConfig) -> None:
-    """Refuse to go on with another network, another optimiser, or other modules frozen.
-
-    Raises:
-        UsageError: with the settings that differ.
-    """
-    if old.engine != new.engine or old.model != new.model:
-        pairs = [name for name in vars(new.model) if getattr(old.model, name, None) != getattr(new.model, name)]
-        other = ", ".join(pairs) or old.engine
-        raise UsageError(f"--resume: the run in this folder has another network ({other} differ)")
-    pairs = [f"optim.{name}" for name in vars(new.optim) if getattr(old.optim, name) != getattr(new.optim, name)]
-    pairs += [] if old.train.freeze == new.train.freeze else ["freeze"]
-    if pairs:
-        raise UsageError(
-            f"--resume: {', '.join(pairs)} differ from the run's, whose optimiser goes on as it was; for other "
-            "settings begin a new run with --init-from"
-        )
 
 
 @contextlib.contextmanager

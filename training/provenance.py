@@ -6,6 +6,7 @@ trained on are refused: they give figures that mean nothing, and nobody notices.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ..datasets.catalog import Catalog
@@ -60,6 +61,18 @@ class Provenance:
             other.data, other.recipe, other.split, {**self.fields, **other.fields}, other.joint_sets, other.assets,
             tuple(sorted({*self.units, *other.units})),
         )  # fmt: skip
+
+
+def trained_on(state: dict[str, Any], path: Path) -> Provenance:
+    """What the run of a checkpoint was trained on.
+
+    Raises:
+        FormatError: it does not say so.
+    """
+    found = state.get("callbacks", {}).get("Checkpoints", {}).get("trained")
+    if not isinstance(found, dict):
+        raise FormatError(f"{path}: it does not say what it was trained on; is it a checkpoint of tessera train?")
+    return Provenance.from_state(found)
 
 
 def provenance(catalog: Catalog, asked: Request, split: str) -> Provenance:

@@ -11,10 +11,13 @@ from typing import Any
 import torch
 
 from .. import __version__
+from ..datasets.assets import Assets
+from ..datasets.catalog import Catalog
 from ..datasets.checkout import ask_git
 from ..datasets.commit import write_file
 from ..datasets.errors import FormatError, UsageError
-from .config import EngineConfig, RunConfig
+from ..datasets.stream import open_files
+from .config import DataConfig, EngineConfig, RunConfig
 from .config_yaml import from_plain, read_yaml, to_plain, to_yaml
 from .errors import TrainingError
 
@@ -65,6 +68,16 @@ class RunFolder:
         with (self.path / "starts.jsonl").open("a") as stream:
             stream.write(json.dumps(about) + "\n")
         self.write("git.diff", ask_git("diff", "HEAD"))
+
+    def keep_assets(self, data: DataConfig, catalog: Catalog) -> None:
+        """Keep what all records share (the faces of bodies): runs are used on pictures without a data set."""
+        _, files, _ = open_files(data.data, data.cache, 64 << 30)
+        assets = Assets(catalog, files)
+        for name in catalog.assets:
+            path = self.path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_file(path, assets.content(name), "run")
+        files.close()
 
     def config(self, engine: EngineConfig) -> RunConfig:
         """The settings of the run, whose engine has such a configuration.
@@ -124,17 +137,11 @@ def read_config(path: Path, engine: EngineConfig | None = None) -> RunConfig:
         from .discover import load_engine
 
         engine = next(iter(load_engine(str(values.get("engine"))).presets.values())).model
-    base = RunConfig("", "", _no_data(), engine)
+    base = RunConfig("", "", DataConfig(""), engine)
     try:
         return from_plain(RunConfig, values, base)
     except FormatError as error:
         raise FormatError(f"{path}: {error}") from error
-
-
-def _no_data() -> Any:
-    from .config import DataConfig
-
-    return DataConfig("")
 
 
 def new_folder(engine: str, preset: str, root: Path = Path("runs")) -> Path:

@@ -14,8 +14,7 @@ from .config import RunConfig
 from .devices import find_place
 from .discover import load_engine
 from .engine import Engine, EngineSpec
-from .fit import trained_on
-from .provenance import Provenance, check_fits
+from .provenance import Provenance, check_fits, trained_on
 from .runfolder import RunFolder, read_config
 from .streams import check_fields, read_catalog, with_data
 from .weights import read_checkpoint

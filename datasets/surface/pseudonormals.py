@@ -71,6 +71,14 @@ def pseudonormals(vertices: NDArray[np.float64], faces: NDArray[np.int32], found
     return np.concatenate([normals.faces[:, None], edges, normals.places[found.corners]], 1)
 
 
+def vertex_normals(vertices: NDArray[np.float64], faces: NDArray[np.int32], found: Topology) -> NDArray[np.float64]:
+    """(V, 3) unit normals of vertices, weighted by angles, those at one place alike; zero where there is none."""
+    normals = np.zeros_like(vertices)
+    normals[faces.reshape(-1)] = pseudonormals(vertices, faces, found)[:, 4:].reshape(-1, 3)
+    length = np.linalg.norm(normals, axis=1, keepdims=True)
+    return np.divide(normals, length, out=np.zeros_like(normals), where=length > 0)
+
+
 def behind(
     tree: MeshTree, points: NDArray[np.float64], found: Nearest, topology: Topology, normals: FeatureNormals,
     threads: int = 1,

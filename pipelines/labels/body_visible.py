@@ -3,22 +3,12 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from ...datasets.surface.mesh_topology import Topology
-from ...datasets.surface.pseudonormals import pseudonormals
 from .mesh_raster import MeshRays
 from .scan_camera import ScanCamera
 
 VERSION = 1  # raised whenever a bit changes
 LIFT = 1e-4  # metres that a ray begins off the surface, towards where the vertex looks
 Floats = NDArray[np.float64]
-
-
-def vertex_normals(vertices: Floats, faces: NDArray[np.int32], found: Topology) -> Floats:
-    """(V, 3) unit normals of vertices, weighted by angles, those at one place alike; zero where there is none."""
-    normals = np.zeros_like(vertices)
-    normals[faces.reshape(-1)] = pseudonormals(vertices, faces, found)[:, 4:].reshape(-1, 3)
-    length = np.linalg.norm(normals, axis=1, keepdims=True)
-    return np.divide(normals, length, out=np.zeros_like(normals), where=length > 0)
 
 
 def visible(vertices: Floats, normals: Floats, rays: MeshRays, camera: ScanCamera) -> NDArray[np.bool_]:

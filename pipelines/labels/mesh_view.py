@@ -5,8 +5,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from ...datasets.surface.pseudonormals import vertex_normals
 from ...datasets.surface.surface import Surface
-from .body_visible import vertex_normals, visible
+from .body_visible import visible
 from .mesh_raster import MeshRays, Seen
 from .scan_camera import ScanCamera
 

@@ -1,19 +1,30 @@
 """What a reviewer found: each of these was wrong once."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+import trimesh
 from tessera.cli import run
+from tessera.datasets.body_arrays import ARRAYS, BODY
 from tessera.datasets.errors import SchemaError, UsageError
 from tessera.training.config_yaml import from_plain
 from tessera.training.discover import load_engine
 from tessera.training.engines.implicit.config import ImplicitConfig
+from tessera.training.engines.implicit.evaluate import OfPerson, open_evaluation, write_person
+from tessera.training.engines.implicit.inputs import world_points
+from tessera.training.engines.implicit.surface import vertex_sigma
 from tessera.training.errors import TrainingError
+from tessera.training.evaluate import EvalOptions
+from tessera.training.fields.colours import sigma_colours
+from tessera.training.fields.mesh import Mesh
 from tessera.training.fit import train
 from tessera.training.required import Required
 from tessera.training.streams import open_streams
+from tessera.training.trained import load_trained
 
 from .runs import go, settings
 
@@ -148,6 +159,31 @@ def test_uncertainty_is_evaluated(data: Path, tmp_path: Path) -> None:
     assert run(["eval", str(tmp_path / "run"), *options]) == 0
     means = json.loads((tmp_path / "run" / "eval" / "test.json").read_text())["means"]
     assert means["sigma"]["mean"] > 0 and -1 <= means["sigma_tells"]["mean"] <= 1
+
+
+def test_uncertainty_is_shown_on_written_surfaces(data: Path, tmp_path: Path) -> None:
+    """At the vertices of a known mesh, what the network says there; and it lies in the files as colours."""
+    go("implicit", data, tmp_path / "run", "--max-epochs", 2, "--model.uncertainty")
+    run = load_trained(tmp_path / "run", str(data), device="cpu")
+    with open_evaluation(run, EvalOptions(split="test")) as opened:
+        batch = next(iter(opened))
+    body = OfPerson(run.assets()(BODY, ARRAYS, "")).body(batch, run.config.model)
+    ball = trimesh.creation.icosphere(2, 0.4)
+    mesh = Mesh(np.asarray(ball.vertices), np.asarray(ball.faces, np.int32))
+    sigma = vertex_sigma(run.engine, batch, body, mesh, chunk=50)
+    world = world_points(torch.from_numpy(mesh.vertices)[None].float(), batch["calib"])
+    with torch.no_grad():
+        encoded = run.engine.network.encode(batch)
+        out = run.engine.network.query(encoded, {**batch, **body(world[0])}, world)[-1]
+    np.testing.assert_allclose(sigma, out[0, 1].exp().numpy(), rtol=1e-4)
+    assert sigma.std() > 0
+    write_person(tmp_path / "made", "a", mesh, batch, sigma)
+    lines = (tmp_path / "made" / "a.obj").read_text().splitlines()
+    colours = np.array([line.split()[4:] for line in lines if line.startswith("v ")], float)
+    np.testing.assert_allclose(colours * 255, sigma_colours(sigma), atol=0.01)
+    assert (tmp_path / "made" / "a_sigma.png").is_file()
+    run.engine.config = replace(run.engine.config, uncertainty=False)
+    assert vertex_sigma(run.engine, batch, body, mesh) is None
 
 
 def test_a_perspective_run_says_that_pictures_do_not_do(data: Path, tmp_path: Path, capsys) -> None:

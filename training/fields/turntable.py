@@ -14,10 +14,12 @@ from ...validation.metrics.raster import look
 from .mesh import Mesh
 
 Pictures = NDArray[np.uint8]
-WHITE = 255
+WHITE, AMBIENT = 255, 0.35
 
 
-def turntable(mesh: Mesh, size: int = 256, views: int = 8, mirrored: bool = False) -> Pictures:
+def turntable(
+    mesh: Mesh, size: int = 256, views: int = 8, mirrored: bool = False, colours: NDArray[np.uint8] | None = None
+) -> Pictures:
     """Pictures of a mesh, turned about y in equal steps, the first as it is: of a person who looks at
     the camera the front, the right side, the back, the left side.
 
@@ -30,6 +32,7 @@ def turntable(mesh: Mesh, size: int = 256, views: int = 8, mirrored: bool = Fals
         views: how many pictures.
         mirrored: for a mesh that `calib` brought into the cube, whose faces look inwards there (see `normal_map`);
             False for one that `extract_mesh` made in it.
+        colours: (V, 3) of the vertices, shown in a light at the camera instead of the normals' colours.
 
     Returns:
         (views, S, S, 3) uint8.
@@ -40,7 +43,8 @@ def turntable(mesh: Mesh, size: int = 256, views: int = 8, mirrored: bool = Fals
     if views < 1:
         raise ValueError(f"a turntable of {views} views; it must be 1 or more")
     angles = 2 * np.pi * np.arange(views) / views
-    return np.stack([_picture(mesh.vertices @ _about_y(angle).T, mesh.faces, size, mirrored) for angle in angles])
+    turned = (mesh.vertices @ _about_y(angle).T for angle in angles)
+    return np.stack([_picture(vertices, mesh.faces, size, mirrored, colours) for vertices in turned])
 
 
 def _about_y(angle: float) -> NDArray[np.float64]:
@@ -49,12 +53,19 @@ def _about_y(angle: float) -> NDArray[np.float64]:
     return np.array([[cosine, 0.0, sine], [0.0, 1.0, 0.0], [-sine, 0.0, cosine]])
 
 
-def _picture(vertices: NDArray[np.float64], faces: NDArray[np.int32], size: int, mirrored: bool) -> Pictures:
+def _picture(
+    vertices: NDArray[np.float64], faces: NDArray[np.int32], size: int, mirrored: bool, colours: Pictures | None
+) -> Pictures:
     raster = look(vertices, faces, size)
-    normals = normal_map(raster, vertices, faces, mirrored) * np.array([1, -1, 1], np.float32)
-    colours = np.rint(127.5 * (normals + 1)).astype(np.uint8)
-    colours[~raster.mask] = WHITE
-    return colours
+    seen, normals = raster.mask, normal_map(raster, vertices, faces, mirrored) * np.array([1, -1, 1], np.float32)
+    shown = np.full((size, size, 3), float(WHITE), np.float32)
+    if colours is None:
+        shown[seen] = 127.5 * (normals[seen] + 1)
+    else:
+        corners = colours[faces[raster.face[seen]]].astype(np.float32)
+        light = AMBIENT + (1 - AMBIENT) * np.abs(normals[seen][:, 2:])
+        shown[seen] = np.einsum("nk,nki->ni", raster.bary[seen], corners) * light
+    return np.rint(shown).astype(np.uint8)
 
 
 def contact_strip(pictures: Pictures) -> Pictures:

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from ...datasets.body_arrays import BODY
 from ...datasets.errors import FormatError, UsageError
-from ...validation.metrics.normal_map import normal_map, vertex_normals
+from ...datasets.surface.mesh_topology import topology
+from ...datasets.surface.pseudonormals import vertex_normals
+from ...validation.metrics.normal_map import normal_map
 from ...validation.metrics.raster import look
 from ..predict import Given
 
@@ -43,8 +45,8 @@ class OwnBody:
 
     @cached_property
     def normals(self) -> NDArray[np.float64]:
-        """(V, 3) unit normals of the vertices, outwards, in the world."""
-        return vertex_normals(self.vertices, self.faces)
+        """(V, 3) unit normals of the vertices, outwards, in the world, weighted by angles as those in shards."""
+        return vertex_normals(self.vertices, self.faces, topology(self.vertices, self.faces))
 
     def normal_map(self, size: int, back: bool) -> NDArray[np.float32]:
         """(size, size, 3) normals in our camera's axes (y down, z away), as `body_normal_f` and `body_normal_b` are."""

@@ -10,8 +10,8 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from ....datasets.surface.mesh_topology import topology
 from ....datasets.surface.mesh_tree import mesh_tree
+from ....datasets.surface.pseudonormals import vertex_normals
 from ...bodies.joints import SMPLX_JOINTS
-from ...labels.body_visible import vertex_normals
 from ...labels.mesh_raster import MeshRays
 from .clothes import FEET, LEGS, SLEEVES, TRUNK, Clothed, Outfit
 

@@ -6,7 +6,7 @@ import trimesh
 from tessera.pipelines.labels.body_points import body_surface
 from tessera.pipelines.labels.body_volume import body_volume, grid_points
 
-from .sdf_shapes import box, sphere
+from ...datasets.surface.shapes import box, sphere
 
 HALF, SIDE, RADIUS = 1.0, 48, 0.6
 CENTRE = np.array([0.2, -0.1, 0.05])

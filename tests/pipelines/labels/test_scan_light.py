@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from tessera.datasets.surface.mesh_topology import topology
 from tessera.datasets.surface.mesh_tree import mesh_tree
-from tessera.pipelines.labels.body_visible import vertex_normals
+from tessera.datasets.surface.pseudonormals import vertex_normals
 from tessera.pipelines.labels.mesh_raster import MeshRays
 from tessera.pipelines.labels.scan_light import harmonics, random_light, shaded, sphere_grid, transfer
 
-from .sdf_shapes import box, joined, sphere
+from ...datasets.surface.shapes import box, joined, sphere
 
 WHITE = np.sqrt(4 * np.pi) * np.eye(9)[0]
 COSINE = np.array([1.0, 2 / 3, 2 / 3, 2 / 3, 0.25, 0.25, 0.25, 0.25, 0.25])  # R. Ramamoorthi and P. Hanrahan, 2001

@@ -7,7 +7,7 @@ from tessera.datasets.surface.surface import Surface
 from tessera.pipelines.labels.body_points import body_points, body_surface
 from tessera.pipelines.labels.scan_pool import HALF, KINDS, STORAGE, STRATA, scan_pool, surface_samples
 
-from .sdf_shapes import box, box_distance, sphere, torus
+from ...datasets.surface.shapes import box, box_distance, sphere, torus
 
 COUNTS = {"near_1cm": 6000, "near_5cm": 6000, "face": 2000, "hands": 1000, "feet": 1000, "uniform": 4000}
 SIDES = (0.5, 1.0, 1.5)

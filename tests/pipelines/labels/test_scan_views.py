@@ -6,11 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tessera.datasets.surface.mesh_topology import topology
 from tessera.datasets.surface.mesh_tree import mesh_tree
-from tessera.pipelines.labels.body_visible import vertex_normals, visible
+from tessera.datasets.surface.pseudonormals import vertex_normals
+from tessera.pipelines.labels.body_visible import visible
 from tessera.pipelines.labels.mesh_raster import MeshRays
 from tessera.pipelines.labels.scan_camera import scan_camera
 
-from .sdf_shapes import box, joined, sphere, torus
+from ...datasets.surface.shapes import box, joined, sphere, torus
 
 CAMERAS = st.tuples(st.floats(0, 360), st.floats(0.5, 2.2), st.sampled_from([64, 129]), st.floats(-40, 40),
                     st.sampled_from(["orthographic", "perspective"]))  # fmt: skip

@@ -12,13 +12,18 @@ from tessera.datasets.surface.surface import Surface
 from tessera.pipelines.labels import mesh_to_sdf_backend
 from tessera.pipelines.labels.sdf import signed_distance
 
-from .sdf_shapes import sphere
+from ...datasets.surface.shapes import sphere
 
 SAMPLES = 200_000
 
 
 def points(count=500):
     return np.random.default_rng(0).uniform(-1.5, 1.5, (count, 3))
+
+
+def test_trap_points_that_float32_does_not_hold_are_refused():
+    with pytest.raises(ValueError, match=r"^point 0 lies at"):
+        signed_distance(*sphere(), [[1e16, 0, 0]], backend="mesh_to_sdf")
 
 
 def test_the_tree_is_the_default():

@@ -13,6 +13,7 @@ from tessera.training.evaluate import EvalOptions
 from tessera.training.fields.mesh import Mesh
 from tessera.training.people.own_body import OwnBody
 
+from . import scan_oracle as oracle
 from .scan_oracle import Triangles
 
 FEATURES = ("sdf", "cmap", "norm", "vis", "part")
@@ -87,6 +88,8 @@ def test_a_user_s_body_is_seen_as_the_shards_see_it(subject: Record, thuman2: Da
     with np.load(Path(thuman2.root) / "assets" / "body.npz") as file:
         arrays = {name: file[name] for name in ("faces", "canonical", "part")}
     body = OwnBody(subject["body_vertices"][0].astype(np.float64), arrays["faces"], record["calib"], arrays)
+    away = oracle.degrees_between(body.normals, subject["body_normals"][0].astype(np.float64))
+    assert away.max() < 0.1  # stored vertices are float32, stored normals steps of 0.015 degrees
     for side in "fb":
         found, wanted = body.normal_map(128, side == "b"), record[f"body_normal_{side}"]
         both = (np.linalg.norm(found, axis=-1) > 0.5) & (np.linalg.norm(wanted, axis=-1) > 0.5)

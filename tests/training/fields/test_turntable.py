@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import trimesh
 from PIL import Image
+from tessera.training.fields.colours import sigma_colours
 from tessera.training.fields.mesh import Mesh
 from tessera.training.fields.turntable import contact_strip, turntable, write_gif, write_png
 
@@ -45,6 +46,25 @@ def test_a_mirrored_mesh_shows_the_same_pictures_when_it_is_said_to_be():
     inwards = Mesh(mesh.vertices, mesh.faces[:, ::-1])
     np.testing.assert_array_equal(turntable(mesh, 32, 2), turntable(inwards, 32, 2, mirrored=True))
     assert (turntable(inwards, 32, 2) != turntable(mesh, 32, 2)).any()
+
+
+def test_given_colours_are_shown_in_a_light_at_the_camera():
+    """Of a sphere: where it faces the camera the colours themselves, darker towards its outline."""
+    mesh = as_mesh(trimesh.creation.icosphere(5, 0.8))
+    red, blue = (200, 40, 0), (0, 40, 200)
+    colours = np.where(mesh.vertices[:, :1] < 0, red, blue).astype(np.uint8)
+    front, back = turntable(mesh, 65, 2, colours=colours)
+    np.testing.assert_allclose(front[32, 24], np.array(red) * 0.97, atol=6)
+    np.testing.assert_allclose(front[32, 40], np.array(blue) * 0.97, atol=6)
+    np.testing.assert_array_equal((back[32, 24] > 100), (front[32, 40] > 100))  # turned by half
+    assert 0.35 < front[32, 8, 0] / 200 < 0.75 and (front[0, 0] == 255).all()
+
+
+def test_sigmas_are_coloured_from_dark_blue_to_yellow_in_equal_steps_of_their_logarithm():
+    low, middle, high = sigma_colours([0.001, np.sqrt(0.005 * 0.5), 3.0]).tolist()
+    assert low == [68, 1, 84] and middle == [33, 145, 140] and high == [253, 231, 37]
+    green = sigma_colours(np.geomspace(0.005, 0.5, 200))[:, 1]
+    assert green.dtype == np.uint8 and (np.diff(green.astype(int)) >= 0).all()
 
 
 def test_no_view_is_refused():

@@ -91,3 +91,7 @@ class ImplicitEngine(Engine):
     def field(self, encoded: Any, batch: Batch, points: Tensor) -> Tensor:
         """The field at points of one record (1, n, 3), metres: (n,), larger inside."""
         return self.network.query(encoded, batch, points)[-1][0, 0]
+
+    def sigma(self, encoded: Any, batch: Batch, points: Tensor) -> Tensor:
+        """How unsure the network is of the field at points of one record (1, n, 3), metres: (n,) sigma."""
+        return self.network.query(encoded, batch, points)[-1][0, 1].exp()

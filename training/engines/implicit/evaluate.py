@@ -30,7 +30,7 @@ from .body import BodyQuery, body_surface
 from .config import ImplicitConfig, check_resolution
 from .engine import LEVEL, ImplicitEngine
 from .request import perspective, request
-from .surface import person_surface
+from .surface import person_surface, vertex_sigma
 
 SCAN = ("subject.scan_surface", "subject.scan_surface_normal", "subject", "yaw", "pitch")
 QUARTERS = (0, 90, 180, 270)
@@ -56,16 +56,17 @@ def evaluate(run: Trained, options: EvalOptions) -> Iterator[Row]:
         start = time.perf_counter()
         moved = {k: v.to(run.device) if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
         row: Row = {"key": batch["key"][0], "subject": _text(batch["subject"]), **_points(engine, moved)}
+        body = person.body(moved, config)
         try:
-            mesh, grid = person_surface(engine, moved, person.body(moved, config),
-                                        options.resolution or config.resolution)  # fmt: skip
+            mesh, grid = person_surface(engine, moved, body, options.resolution or config.resolution)
         except FieldError as error:
             yield row | _nothing(str(error)) | {"seconds": time.perf_counter() - start}
             continue
         row |= figures(mesh, moved["calib"], person.scan(moved), options)
         row |= {"normal_error": views.error(batch, mesh), "asked": grid.evaluated}
         if options.meshes:
-            write_person(run.folder.path / "eval" / "meshes", batch["key"][0], mesh, moved)
+            write_person(run.folder.path / "eval" / "meshes", batch["key"][0], mesh, moved,
+                         vertex_sigma(engine, moved, body, mesh))  # fmt: skip
         yield row | {"note": "", "seconds": time.perf_counter() - start}
 
 
@@ -211,17 +212,31 @@ class FourViews:
         return float(icon_normal_error(torch.from_numpy(found), torch.from_numpy(colours.astype(np.float32))))
 
 
-def write_person(folder: Path, key: str, mesh: Mesh, batch: dict[str, Any]) -> None:
-    """Write a mesh in world metres (OBJ, GLB), and pictures of it all round."""
+def write_person(
+    folder: Path, key: str, mesh: Mesh, batch: dict[str, Any], sigma: NDArray[np.float32] | None = None
+) -> None:
+    """Write a mesh in world metres (OBJ, GLB), and pictures of it all round.
+
+    Args:
+        folder: that they are written to.
+        key: the files' name.
+        mesh: in the view's cube.
+        batch: of one record, with `calib`.
+        sigma: (V,) how unsure the network is, shown in colours; None where it does not tell.
+    """
+    from ...fields.colours import sigma_colours
     from ...fields.mesh_files import write_glb, write_obj
     from ...fields.turntable import contact_strip, turntable, write_png
 
     folder.mkdir(parents=True, exist_ok=True)
     world = inputs.world_points(torch.from_numpy(mesh.vertices)[None].float(), batch["calib"].cpu())[0].double().numpy()
     turned = Mesh(world, np.ascontiguousarray(mesh.faces[:, ::-1]))
-    write_obj(folder / f"{key}.obj", turned)
-    write_glb(folder / f"{key}.glb", turned)
+    colours = None if sigma is None else sigma_colours(sigma)
+    write_obj(folder / f"{key}.obj", turned, colours)
+    write_glb(folder / f"{key}.glb", turned, colours)
     write_png(folder / f"{key}.png", contact_strip(turntable(mesh)))
+    if colours is not None:
+        write_png(folder / f"{key}_sigma.png", contact_strip(turntable(mesh, colours=colours)))
 
 
 def _text(value: Any) -> str:

@@ -21,7 +21,7 @@ from .body import BodyQuery, body_surface
 from .config import ImplicitConfig, check_resolution
 from .engine import ImplicitEngine
 from .evaluate import write_person
-from .surface import person_surface
+from .surface import person_surface, vertex_sigma
 
 READ = ("image", "normal_f", "normal_b", "body_normal_f", "body_normal_b")
 
@@ -47,7 +47,7 @@ def predict(run: Trained, options: PredictOptions) -> Callable[[Path, Path], dic
         moved = {name: value.to(run.device) for name, value in batch.items()}
         query = asked_body(config, body)
         mesh, grid = person_surface(engine, moved, query, options.resolution or config.resolution)
-        write_person(out, given.name, mesh, moved)
+        write_person(out, given.name, mesh, moved, vertex_sigma(engine, moved, query, mesh))
         Image.fromarray(overlay(given, mesh)).save(out / f"{given.name}_overlay.png")
         return {"mesh": f"{given.name}.obj", "vertices": len(mesh.vertices), "faces": len(mesh.faces),
                 "height_m": float(np.ptp(mesh.vertices[:, 1]) / batch["calib"][0, 0, 0]),

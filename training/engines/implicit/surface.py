@@ -2,7 +2,9 @@
 
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ...fields.grid import FieldGrid
@@ -15,6 +17,34 @@ from .engine import LEVEL, ImplicitEngine
 from .grid_surface import grid_surface
 
 COARSE = 32
+
+
+@torch.no_grad()
+def vertex_sigma(
+    engine: ImplicitEngine, batch: dict[str, Any], body: BodyQuery | None, mesh: Mesh, chunk: int = 50_000
+) -> NDArray[np.float32] | None:
+    """How unsure a network is of its field at the vertices of a surface.
+
+    Args:
+        engine: not in training.
+        batch: of one record.
+        body: what points are asked about; None where the network sees no body.
+        mesh: the record's, in the view's cube.
+        chunk: points at once.
+
+    Returns:
+        (V,) sigma, of a field between 0 and 1; None where the network does not tell, and for heads over blocks of a
+        grid, which see no single points.
+    """
+    if not engine.config.uncertainty or engine.config.grid:
+        return None
+    encoded, calib = engine.network.encode(batch), batch["calib"]
+    found = []
+    for part in torch.from_numpy(mesh.vertices).float().to(calib.device).split(chunk):
+        world = inputs.world_points(part[None], calib)
+        about = body(world[0]) if body else {}
+        found.append(engine.sigma(encoded, {**batch, **about}, world).float().cpu().numpy())
+    return np.concatenate(found)
 
 
 @torch.no_grad()

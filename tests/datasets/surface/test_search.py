@@ -14,7 +14,7 @@ from tessera.datasets.surface.space_curve import along_curve
 from tessera.datasets.surface.surface import Surface
 from tessera.datasets.surface.threads import in_threads
 
-from .sdf_shapes import brute_distances, brute_winding, joined, sphere, torus, turned
+from .shapes import brute_distances, brute_winding, joined, sphere, torus, turned
 
 
 def soup(rng, count, narrow):

@@ -9,7 +9,7 @@ import trimesh
 from tessera.datasets.surface.surface import Surface
 from tessera.pipelines.native import import_open3d
 
-from .sdf_shapes import brute_distances
+from .shapes import brute_distances
 
 CLOSED = ("hermes.ply", "penelope.ply")
 ALL = (*CLOSED, "athena_open.ply", "smplx_neutral_template.obj")

@@ -9,7 +9,7 @@ from tessera.datasets.surface.mesh_nearest import nearest
 from tessera.datasets.surface.mesh_tree import mesh_tree
 from tessera.datasets.surface.surface import Surface
 
-from .sdf_shapes import (
+from .shapes import (
     box,
     box_distance,
     brute_distances,

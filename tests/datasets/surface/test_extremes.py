@@ -7,9 +7,8 @@ from tessera.datasets.surface import mesh_tree as trees
 from tessera.datasets.surface.mesh_nearest import nearest
 from tessera.datasets.surface.mesh_topology import topology
 from tessera.datasets.surface.surface import Surface
-from tessera.pipelines.labels.sdf import signed_distance
 
-from .sdf_shapes import box, joined, sphere, turned
+from .shapes import box, joined, sphere, turned
 
 FAR = (3, 0, 0)
 
@@ -20,8 +19,6 @@ def test_trap_points_that_float32_does_not_hold_are_refused():
     for ask in (surface.signed_distance, surface.winding_number, lambda points: nearest(surface.tree, points)):
         with pytest.raises(ValueError, match=r"^point 1 lies at \[0.0, -1e\+25, 0.0\]: coordinates beyond 1e\+15"):
             ask([[0, 0, 0], [0, -1e25, 0], [1e30, 0, 0]])
-    with pytest.raises(ValueError, match=r"^point 0 lies at"):
-        signed_distance(*sphere(), [[1e16, 0, 0]], backend="mesh_to_sdf")
 
 
 @pytest.mark.parametrize("far", [1e19, 1e25, 1e60])
