@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-SURE, UNSURE = 0.005, 0.5  # of a field from 0 to 1: half a percent of its range, and as much as is between in and out
+SURE, UNSURE = 0.05, 0.5  # of a field from 0 to 1: on its surface an occupancy is never sure, at 0.5 it says nothing
 ANCHORS = np.array([(68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37)], np.float64)  # viridis
 
 

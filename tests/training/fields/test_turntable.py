@@ -61,9 +61,9 @@ def test_given_colours_are_shown_in_a_light_at_the_camera():
 
 
 def test_sigmas_are_coloured_from_dark_blue_to_yellow_in_equal_steps_of_their_logarithm():
-    low, middle, high = sigma_colours([0.001, np.sqrt(0.005 * 0.5), 3.0]).tolist()
+    low, middle, high = sigma_colours([0.001, np.sqrt(0.05 * 0.5), 3.0]).tolist()
     assert low == [68, 1, 84] and middle == [33, 145, 140] and high == [253, 231, 37]
-    green = sigma_colours(np.geomspace(0.005, 0.5, 200))[:, 1]
+    green = sigma_colours(np.geomspace(0.05, 0.5, 200))[:, 1]
     assert green.dtype == np.uint8 and (np.diff(green.astype(int)) >= 0).all()
 
 
