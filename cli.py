@@ -22,6 +22,7 @@ VERBS = {
     "sweep": "a list of runs, one after another or on Ray, and their table",
     "bench": "side-by-side measurements",
 }
+GOES_ON = ("shards", "add-label", "sweep")  # what they have done is kept
 TRAINING = ("train", "eval", "predict", "sweep")
 
 
@@ -92,5 +93,6 @@ def run(arguments: list[str]) -> int:
         print(f"tessera {verb}: {type(error).__name__}: {printable(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"tessera {verb}: interrupted; the same command goes on from here", file=sys.stderr)
+        more = "; the same command goes on from here" if verb in GOES_ON else ""
+        print(f"tessera {verb}: interrupted{more}", file=sys.stderr)
         return 130

@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
-from rich.table import Table
+from rich.table import Column, Table
 
 from ..datasets.errors import UsageError
 from ..datasets.plain import printable
-from ..training.compare import COUNTS, Comparison, Figure, Row, compare
+from ..training.compare import COUNTS, Comparison, Figure, Row, compare, uneven
 from .console import table_console
 
 Format = Literal["table", "markdown", "csv"]
 UP = ("iou", "precision", "recall", "accuracy", "below_", "ssim", "psnr")  # more is better; of all others less
+NO_MERIT = ("asked", "seconds", "sigma", "sigma_tells", "chamfer_within_cm")  # what an evaluation took, and its spread
 LEGEND = "+/-: half of the 95 % interval over subjects for one run, standard deviation over the seeds for n runs"
 
 
@@ -29,7 +30,7 @@ def best_value(table: Comparison, column: str) -> float | None:
     """The best value of a column; None where there is nothing to choose, and for steps and the like."""
     found = [row.figures[column].mean for row in table.rows if column in row.figures]
     found = [value for value in found if not math.isnan(value)]
-    if column in COUNTS or len(found) < 2:
+    if column in (*COUNTS, *NO_MERIT) or len(found) < 2 or uneven(table.rows, [column]):
         return None
     return max(found) if more_is_better(column) else min(found)
 
@@ -66,6 +67,8 @@ def text_rows(table: Comparison, relative: bool, mark: str) -> tuple[list[str], 
         texts += [setting_text(row.settings[column]) for column in table.settings]
         for column in table.figures:
             text = _figure_text(row.figures.get(column), column, row.runs)
+            if column in row.figures and uneven(table.rows, [column]):
+                text += f" ({row.figures[column].records:g} records)"
             if column in row.figures and row.figures[column].mean == best[column]:
                 text = f"{text} *" if mark == "*" else f"{mark}{text}{mark}"
             other = relative_to_first(table, row, column) if relative and column not in COUNTS else None
@@ -114,15 +117,44 @@ def csv_text(table: Comparison, relative: bool = False) -> str:
 def show(table: Comparison, relative: bool = False) -> None:
     """Print the table; a column's best is marked with a star."""
     headings, rows = text_rows(table, relative, "*")
-    made, console = Table(*headings), table_console()
-    for texts in rows:
-        made.add_row(*texts)
-    wanted = 1 + sum(3 + max(map(len, cells)) for cells in zip(headings, *rows, strict=True))
+    console = table_console()
+    lines = [headings, *rows]
     if not console.is_terminal:
-        console.width = max(console.width, wanted)  # no column of a file is cut
-    console.print(made)
+        console.width = max(console.width, _width(lines))  # no column of a file is cut
+    if _width(lines) <= console.width:
+        console.print(_table(lines))
+    else:  # figures below each other, and as many runs beside each other as there is room for
+        for part in narrow(lines, console.width):
+            console.print(_table(part))
     for line in (_legend("*", relative), *(f"note: {note}" for note in table.notes)):
         console.print(line, highlight=False, soft_wrap=True)
+
+
+def narrow(lines: list[list[str]], width: int) -> list[list[list[str]]]:
+    """A table turned round, its first line to the left, in parts that are no wider than `width` where that can be."""
+    names, *runs = lines
+    parts: list[list[list[str]]] = [[names]]
+    for run in runs:
+        if len(parts[-1]) > 1 and _width(_turned([*parts[-1], run])) > width:
+            parts.append([names])
+        parts[-1].append(run)
+    return [_turned(part) for part in parts]
+
+
+def _turned(lines: list[list[str]]) -> list[list[str]]:
+    return [list(cells) for cells in zip(*lines, strict=True)]
+
+
+def _width(lines: list[list[str]]) -> int:
+    return 1 + sum(3 + max(map(len, cells)) for cells in zip(*lines, strict=True))
+
+
+def _table(lines: list[list[str]]) -> Table:
+    headings, *rows = lines
+    made = Table(*(Column(text, overflow="fold") for text in headings))
+    for texts in rows:
+        made.add_row(*texts)
+    return made
 
 
 def write_tables(table: Comparison, folder: Path) -> None:

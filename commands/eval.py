@@ -1,5 +1,6 @@
 """`tessera eval RUN --data DIR`: figures of a trained run."""
 
+import math
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -40,10 +41,12 @@ def eval_run(
         texts = " ".join(f"{k} {v:.4g}" for k, v in row.items() if isinstance(v, float))
         console.print(f"{row['key']} {texts} {row.get('note', '')}", highlight=False, soft_wrap=True)
     path = write_figures(trained, options, rows, time.perf_counter() - began)
-    table = Table("figure", "mean", "95 % +/-", "records", title=f"{run.name}, {trained.checkpoint.name}, split {split}"
-                  + (" (trained on)" if split == trained.trained.split else ""))  # fmt: skip
+    of = f"{run.name}, {trained.checkpoint.name}, split {split}"
+    of += " (trained on)" if split == trained.trained.split else ""
+    table = Table("figure", "mean", "95 % +/-", "records", "subjects", title=of)
     for name, found in summary(rows).items():
-        table.add_row(name, f"{found['mean']:.4g}", f"{found['within']:.2g}", str(found["records"]))
+        within = "-" if math.isnan(found["within"]) else f"{found['within']:.2g}"
+        table.add_row(name, f"{found['mean']:.4g}", within, str(found["records"]), str(found["subjects"]))
     table_console().print(table)
     console.print(f"written to {path}", highlight=False, soft_wrap=True)
     return 0

@@ -58,7 +58,7 @@ def _of_subject(record: Record, spectrum: Painter) -> Iterator[tuple[str, Pictur
     size = record.schema.dimensions.get("height") or FRONT
     ground = (0.35 * record["image"]).astype(np.uint8) if "image" in record else np.zeros((size, size, 3), np.uint8)
     if {"points", "sdf"} <= set(subject):
-        yield "points by sdf", _slab(subject, record["calib"], ground, spectrum)
+        yield "sdf near the middle plane (blue inside)", _slab(subject, record["calib"], ground, spectrum)
     if "body_visible" in record and "body_vertices" in subject:
         vertices = subject["body_vertices"][0].astype(np.float64)
         seen = np.unpackbits(record["body_visible"][0], bitorder="little")[: len(vertices)].astype(bool)
@@ -73,7 +73,7 @@ def _subject(record: Record, spectrum: Painter) -> Iterator[tuple[str, Picture]]
     calib = np.diag([scale, -scale, scale, 1.0])
     ground = np.zeros((FRONT, FRONT, 3), np.uint8)
     if {"points", "sdf"} <= set(record):
-        yield "points by sdf", _slab(record, calib, ground, spectrum)
+        yield "sdf near the middle plane (blue inside)", _slab(record, calib, ground, spectrum)
     if {"points", "surface_rgb", "sdf"} <= set(record):
         points = record["points"].astype(np.float64)
         near = np.flatnonzero(np.abs(record["sdf"]) < SLAB)

@@ -4,7 +4,7 @@ import contextlib
 import io
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
@@ -13,14 +13,14 @@ from typing import Any
 from ..datasets.catalog import Catalog
 from ..datasets.errors import FormatError, TesseraError, UsageError
 from ..training.compare import read_run
-from ..training.config import RunConfig
+from ..training.config import DataConfig, RunConfig
 from ..training.config_yaml import from_plain
 from ..training.devices import find_place
 from ..training.discover import load_engine
 from ..training.engine import EngineSpec
 from ..training.evaluate import EvalOptions
 from ..training.runfolder import RunFolder
-from ..training.streams import check_fields, read_catalog
+from ..training.streams import check_fields, check_split, read_catalog, with_data
 from ..training.sweep import Job, Sweep, arguments, standing
 from .train import parse
 
@@ -50,6 +50,8 @@ def plan_jobs(sweep: Sweep, ray: int = 0, resume: bool = False) -> list[Job]:
             tested, how = _evaluation(spec, sweep, config), standing(sweep.out / name, config)
             if how != "finished":
                 _check_data(spec, config, catalogs(config.data))
+            if tested is not None:
+                _check_tested(spec, config, tested, catalogs)
             jobs.append(
                 Job(name, sweep.out / name, _commands(sweep, name, words, tested, how, resume), gpus, NOTES[how])
             )
@@ -101,8 +103,23 @@ def _evaluation(spec: EngineSpec, sweep: Sweep, config: RunConfig) -> dict[str, 
 
 def _check_data(spec: EngineSpec, config: RunConfig, catalog: Catalog) -> None:
     check_fields(catalog, spec.request(config.model, catalog, True), spec.name)
-    if config.data.split not in catalog.splits:
-        raise UsageError(f"{catalog.name}: no split {config.data.split!r} (splits: {', '.join(catalog.splits)})")
+    check_split(catalog, config.data.split)
+
+
+def _check_tested(
+    spec: EngineSpec, config: RunConfig, tested: Mapping[str, Any], catalogs: Callable[[DataConfig], Catalog]
+) -> None:
+    """Refuse an evaluation that can only fail when the run has been trained."""
+    catalog = catalogs(with_data(config, str(tested["data"]), config.data.cache).data)
+    asked, split = spec.request(config.model, catalog, False), tested["split"]
+    check_fields(catalog, asked, spec.name)
+    if not catalog.splits.get(split, {}).get(asked.table):
+        there = ", ".join(name for name, tables in catalog.splits.items() if tables.get(asked.table))
+        raise UsageError(f"eval: {catalog.name} has no record to test on in split {split!r} (splits: {there}); say "
+                         "eval: {split: ...}, or leave eval out")  # fmt: skip
+    variants = catalog.options.get("variants")
+    if isinstance(variants, int) and tested.get("body", 0) > variants:
+        raise UsageError(f"eval: body {tested['body']}: {catalog.name} has {variants} noise variants")
 
 
 def _commands(
@@ -114,9 +131,16 @@ def _commands(
         commands.append(("train", sweep.engine, *words, *(["--resume"] if how != "new" else [])))
     if tested is not None and (commands or (how == "finished" and not _tested(sweep.out / name, tested))):
         switches = {entry.name for entry in fields(EvalOptions) if entry.type is bool}
-        more = [f"--{k}" if k in switches else f"--{k}={v}" for k, v in tested.items() if v is not False]
+        more = [word for k, v in tested.items() if v is not False for word in _words(k, v, k in switches)]
         commands.append(("eval", str(sweep.out / name), *more))
     return tuple(commands)
+
+
+def _words(option: str, value: Any, switch: bool) -> list[str]:
+    """An option of tessera eval on the command line."""
+    if isinstance(value, list):
+        return [f"--{option}", *map(str, value)]
+    return [f"--{option}"] if switch else [f"--{option}={value}"]
 
 
 def _tested(folder: Path, options: Mapping[str, Any]) -> bool:

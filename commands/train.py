@@ -26,6 +26,8 @@ def parse(spec: EngineSpec, arguments: list[str]) -> RunConfig:
     """
     name, rest = _taken(arguments, "--preset")
     file, rest = _taken(rest, "--config")
+    if "--resume" in rest and not name and not file:
+        file = _settings_of_run(rest)
     values = read_yaml(Path(file)) if file else {}
     if values.get("engine", spec.name) != spec.name:
         raise UsageError(f"{file}: settings of engine {values['engine']}, not of {spec.name}")
@@ -66,7 +68,13 @@ def _command_line(spec: EngineSpec, base: RunConfig, arguments: list[str]) -> Ru
     run.__defaults__ = (base.data if base.data.data else tyro.MISSING, base.train, base.model, base.optim)
     if not base.data.data:
         run.__defaults__ = (replace(base.data, data=tyro.MISSING), base.train, base.model, base.optim)
-    return tyro.cli(run, prog=f"tessera train {spec.name}", args=arguments, config=(tyro.conf.FlagCreatePairsOff,))
+    return tyro.cli(run, prog=f"tessera train {spec.name}", args=arguments)
+
+
+def _settings_of_run(arguments: list[str]) -> str:
+    """The settings of the run in --out, which goes on with them; none where there is no run."""
+    path = Path(_taken(arguments, "--out")[0]) / "config.yaml"
+    return str(path) if path.is_file() else ""
 
 
 def _taken(arguments: list[str], option: str) -> tuple[str, list[str]]:

@@ -17,17 +17,21 @@ AIDES = frozenset(  # settings that change no result, or are no text that could 
     ("preset", "data.data", "data.cache", "data.threads", "train.out", "train.resume", "train.device", "train.profile",
      "train.cpu_threads", "train.compile", "train.log_every", "train.save_every", "train.pictures", "train.seed")
 )  # fmt: skip
-PROTOCOL = ("limit", "body", "resolution", "samples")  # options of tessera eval that change its figures
+PROTOCOL = ("limit", "yaws", "body", "resolution", "samples")  # options of tessera eval that change its figures
 COUNTS = ("steps", "parameters trained", "loader share")
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A mean of `count` runs. Its spread is half of the 95 % interval for one run, the standard deviation for more."""
+    """A mean of `count` runs. Its spread is half of the 95 % interval for one run, the standard deviation for more.
+
+    `records` are those that it is a mean of, in each run; NaN where that is not known.
+    """
 
     mean: float
     spread: float = float("nan")
     count: int = 1
+    records: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,16 @@ def compare(paths: Sequence[Path], split: str = "test", by: Sequence[str] = (), 
     columns = tuple(by) or differing(run.settings for run in runs)
     rows = tuple(_row(group, columns, all(run.test for run in runs)) for group in _groups(runs))
     figures = dict.fromkeys(name for row in rows for name in row.figures if name not in COUNTS)
+    if some := uneven(rows, figures):
+        notes.append(f"{', '.join(some)}: means of different numbers of records (no surface was found in the others), "
+                     "so that none is the best")  # fmt: skip
     return Comparison(columns, (*figures, *COUNTS), rows, tuple(notes))
+
+
+def uneven(rows: Sequence[Row], columns: Iterable[str]) -> list[str]:
+    """Columns whose means are of different numbers of records: a network that fails on the hard ones is no better."""
+    found = {x: {row.figures[x].records for row in rows if x in row.figures} for x in columns}
+    return [x for x, numbers in found.items() if len({n for n in numbers if n == n}) > 1]
 
 
 def read_run(path: Path, split: str) -> RunFacts:
@@ -115,7 +128,8 @@ def read_run(path: Path, split: str) -> RunFacts:
             path.resolve().name, str(settings.pop("engine", "")), str(summary.get("state", "running")), settings,
             {k: Figure(float(v)) for k, v in zip(COUNTS, found, strict=True) if v is not None},
             {**test, "chosen": best.get("step", summary.get("step"))} if test else {},
-            {k: Figure(float(v["mean"]), float(v["within"])) for k, v in test.get("means", {}).items()},
+            {k: Figure(float(v["mean"]), float(v["within"]), records=float(v.get("records", "nan")))
+             for k, v in test.get("means", {}).items()},
             {f"val {k}": Figure(float(v)) for k, v in best.items() if k not in ("step", "epoch")},
         )  # fmt: skip
     except (TypeError, ValueError, KeyError, AttributeError) as error:
@@ -197,4 +211,5 @@ def _mean(found: list[Figure]) -> Figure:
     if len(found) == 1:
         return found[0]
     values = np.array([figure.mean for figure in found])
-    return Figure(float(values.mean()), float(values.std(ddof=1)), len(found))
+    records = float(np.mean([figure.records for figure in found]))
+    return Figure(float(values.mean()), float(values.std(ddof=1)), len(found), records)

@@ -3,8 +3,9 @@
 import csv
 import json
 import math
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from .trained import Trained
 
 Row = dict[str, Any]
 SURE = 1.96
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=-]*")
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class EvalOptions:
     Attributes:
         split: records to test on: test, or val where there is no test; the run's training split only by its name.
         limit: at most so many records; 0 for all.
+        yaws: only views from these sides, degrees (ICON's tables: 0 120 240); all where none is given.
         body: 0 the fit, k its noise variant k.
         resolution: cells of a side when a surface is extracted; 0 for the run's own.
         samples: places on each surface, of the fixed protocol.
@@ -39,6 +42,7 @@ class EvalOptions:
 
     split: str = ""
     limit: int = 0
+    yaws: tuple[int, ...] = ()
     body: int = 0
     resolution: int = 0
     samples: int = 20_000
@@ -57,11 +61,31 @@ def evaluate(run: Trained, options: EvalOptions) -> Iterator[Row]:
         raise UsageError(f"engine {run.spec.name} has no evaluation")
     if options.samples < 1 or options.limit < 0 or options.body < 0:
         raise UsageError("--samples is 1 or more, --limit and --body 0 or more")
+    if options.name and not NAME.fullmatch(options.name):
+        raise UsageError(f"--name {options.name}: a file's name of letters, digits and . _ + = -, without folders")
     yield from run.spec.evaluate(run, options)
 
 
+def chosen(stream: Iterable[dict[str, Any]], options: EvalOptions) -> Iterator[dict[str, Any]]:
+    """Batches of one record each, with `yaw`, that are to be evaluated.
+
+    Raises:
+        UsageError: no view is from one of the sides asked for.
+    """
+    done, asked = 0, {yaw % 360 for yaw in options.yaws}
+    for batch in stream:
+        if bool(batch["repeat"][0]) or (asked and float(batch["yaw"][0]) % 360 not in asked):
+            continue
+        yield batch
+        done += 1
+        if done == options.limit:
+            return
+    if asked and not done:
+        raise UsageError(f"--yaws {' '.join(map(str, options.yaws))}: no view of the split is from there")
+
+
 def summary(rows: list[Row]) -> dict[str, dict[str, float]]:
-    """Mean of each figure, half the width of its 95 % confidence interval over subjects, and how many records have it.
+    """Mean of each figure, half the width of its 95 % confidence interval over subjects, how many records and subjects.
 
     Records of one subject are not independent: the interval is that of the subjects' means.
     """
@@ -78,7 +102,8 @@ def summary(rows: list[Row]) -> dict[str, dict[str, float]]:
         means = np.array([np.mean(values) for values in by_unit.values()])
         every = np.array([value for values in by_unit.values() for value in values])
         within = SURE * means.std(ddof=1) / math.sqrt(len(means)) if len(means) > 1 else float("nan")
-        made[name] = {"mean": float(every.mean()), "within": float(within), "records": len(every)}
+        made[name] = {"mean": float(every.mean()), "within": float(within), "records": len(every),
+                      "subjects": len(means)}  # fmt: skip
     return made
 
 

@@ -26,8 +26,8 @@ from .devices import LIGHTNING, Place, find_place, out_of_memory
 from .discover import load_engine
 from .engine import BadLoss, Engine, Source
 from .errors import TrainingError
-from .provenance import Provenance, check_fits, provenance, trained_on
-from .resume import resumed
+from .provenance import Provenance, check_fits, check_unseen, provenance, trained_on
+from .resume import Resumed, resumed
 from .runfolder import RunFolder, command_line, new_folder
 from .streams import open_streams
 from .weights import checkpoint_path, freeze, init_from, module_rows, read_checkpoint
@@ -72,13 +72,15 @@ class Run:
         self.config, self.folder, self.place, self.console = config, folder, place, console
         self.first = int(os.environ.get("RANK", 0)) == 0
         self.spec = load_engine(config.engine)
-        self.begun = 0  # step at which this start goes on
+        self.begun, self.before = 0, 0.0  # step at which this start goes on; seconds of the starts before
 
     def go(self) -> int:
         """Train; returns the exit status."""
         source = open_streams(self.spec, self.config, self.place.stream)
         going_on = resumed(self.config, self.spec, source, self.folder)
-        last, self.begun = (going_on.path, going_on.step) if going_on else (None, 0)
+        last = going_on.path if going_on else None
+        if going_on:
+            self.begun, self.before = going_on.step, float(self.folder.summary().get("seconds", 0.0))
         seed_all(self.config.train.seed, "weights")
         try:
             engine = self.spec.build(self.config, source.catalog)
@@ -90,12 +92,24 @@ class Run:
             for module in engine.called():
                 module.compile()
         steps = self._plan(engine, source)
+        if last and self.begun >= steps:
+            raise TrainingError(f"the run took no step: it stands at its end, step {self.begun}; raise --max-steps or "
+                                "--max-epochs")  # fmt: skip
         if self.first:
             self.folder.begin(self.config, command_line())
             self.folder.keep_assets(self.config.data, source.catalog)
         recorder = self._recorder(steps)
-        self._introduce(engine, source, sources, recorder, last)
-        return self._fit(engine, source, recorder, last, before)
+        self._introduce(engine, source, sources, recorder, going_on)
+        try:
+            return self._fit(engine, source, recorder, last, before)
+        except UsageError:  # the run itself is as it was
+            raise
+        except Exception:
+            self._failed()
+            raise
+        finally:
+            if recorder:
+                recorder.close()
 
     def _begin_from(self, engine: Engine, source: Source) -> tuple[dict[str, str], Provenance | None]:
         """Weights of other runs, where they come from, and what those runs were trained on."""
@@ -106,6 +120,9 @@ class Run:
             found = trained_on(read_checkpoint(checkpoint_path(path)), Path(path))
             asked = self.spec.request(self.config.model, source.catalog, True)
             check_fits(found, source.catalog, asked, path)
+            val = self.config.data.val_split
+            if source.val is not None and val != self.config.data.split:
+                check_unseen(found, source.catalog, asked.table, val, f"--init-from {path}")
             trained = found if trained is None else trained.joined(found)
         return sources, trained
 
@@ -125,7 +142,7 @@ class Run:
         return Recorder(self.folder, settings.log_every, steps, self.console, settings.pictures, self.begun)
 
     def _introduce(
-        self, engine: Engine, source: Source, sources: dict[str, str], recorder: Recorder | None, last: Path | None
+        self, engine: Engine, source: Source, sources: dict[str, str], recorder: Recorder | None, last: Resumed | None
     ) -> None:
         """Say what is trained on what."""
         if recorder is None:
@@ -136,20 +153,20 @@ class Run:
             f"{source.train.epoch_records()} records, {len(source.train)} steps an epoch, {val}; run {self.folder.path}"
         )
         if last:
-            recorder.say(f"goes on from {last}")
+            recorder.say(f"goes on from {last.path}{last.note}")
         table = Table("module", "parameters", "trained", "weights", title="what is trained")
-        rows = module_rows(engine, dict.fromkeys(engine.parts(), str(last)) if last else sources)
+        rows = module_rows(engine, dict.fromkeys(engine.parts(), str(last.path)) if last else sources)
         for row in rows:
             said = "all" if row.trained == row.parameters else f"{row.trained:,}" if row.trained else "frozen"
             table.add_row(row.module, f"{row.parameters:,}", said, row.weights)
         self.console.print(table)
+        if not sum(row.trained for row in rows):
+            raise UsageError("nothing is trained: all modules are frozen")
         table_name = self.spec.request(self.config.model, source.catalog, True).table
         side = source.catalog.schema(table_name).dimensions.get("height")
         self.folder.summarise(modules=[row.__dict__ for row in rows], engine=self.config.engine,
                               preset=self.config.preset, state="running", picture_size=side,
                               camera=source.catalog.options.get("camera", ""))  # fmt: skip
-        if not sum(row.trained for row in rows):
-            raise UsageError("nothing is trained: all modules are frozen")
 
     def _fit(
         self, engine: Engine, source: Source, recorder: Recorder | None, last: Path | None, before: Provenance | None
@@ -161,7 +178,7 @@ class Run:
         saving = Checkpoints(self.folder, self.config.train.save_every, engine.monitor, self.config.train.patience,
                              trained, tell)  # fmt: skip
         signals = Signals(saving)
-        trainer = self._trainer(source, [saving, signals], recorder)
+        trainer = self._trainer(source, [saving, signals], recorder, engine.steps_planned)
         began, status = time.perf_counter(), 0
         try:
             trainer.fit(engine, source.train, source.val, ckpt_path=last, weights_only=True)
@@ -180,12 +197,10 @@ class Run:
             source.train.close()
             if source.val is not None:
                 source.val.close()
-            if recorder:
-                recorder.close()
         self._conclude(trainer, saving, recorder, time.perf_counter() - began, status)
         return status
 
-    def _trainer(self, source: Source, callbacks: list[Callback], recorder: Recorder | None) -> Trainer:
+    def _trainer(self, source: Source, callbacks: list[Callback], recorder: Recorder | None, steps: int) -> Trainer:
         settings, optim = self.config.train, self.config.optim
         more: list[Callback] = [StepSeeds(settings.seed)]
         if optim.ema:
@@ -198,7 +213,7 @@ class Run:
         if source.val is not None:
             val = {"limit_val_batches": settings.val_batches or 1.0}
             if settings.val_every:
-                every = settings.val_every * optim.accumulate
+                every = min(settings.val_every, steps) * optim.accumulate  # a short run is validated, too
                 val |= {"val_check_interval": every, "check_val_every_n_epoch": None}
         return Trainer(
             accelerator=self.place.accelerator, devices=self.place.devices, num_nodes=self.place.nodes,
@@ -213,24 +228,24 @@ class Run:
         """Keep the batch that gave it, and say where."""
         path = self.folder.path / f"bad_batch_{int(os.environ.get('RANK', 0))}.pt"
         torch.save({"keys": error.keys, "losses": error.losses, "batch": error.batch, "step": step}, path)
-        self.folder.summarise(state="failed")
         kept = f"the last good checkpoint is {self.folder.last}" if self.folder.last.is_file() else "no checkpoint yet"
         return TrainingError(
             f"step {step + 1}: {error}; the batch is in {path}, {kept}. Look at the records (tessera show "
             f"{self.config.data.data} {error.keys[0]}), or lower --optim.lr, set --optim.clip 1"
         )
 
+    def _failed(self) -> None:
+        """Write down that the run failed, where that can be written: the disk may be full."""
+        if self.first:
+            with contextlib.suppress(TrainingError):
+                self.folder.summarise(state="failed")
+
     def _conclude(
         self, trainer: Trainer, saving: Checkpoints, recorder: Recorder | None, seconds: float, status: int
     ) -> None:
         steps = trainer.global_step - self.begun
         if steps < 1 and not status:
-            if self.first:
-                self.folder.summarise(state="failed")
-            raise TrainingError(
-                f"the run took no step: it stands at its end, step {self.begun}; raise --max-steps or --max-epochs"
-                if self.begun else "the run took no step: an epoch has no batch (see --batch, --split)"
-            )  # fmt: skip
+            raise TrainingError("the run took no step: an epoch has no batch (see --batch, --split)")
         if not status and saving.saved != trainer.global_step:
             saving.save(trainer)
         if not (self.first and recorder):
@@ -239,8 +254,9 @@ class Run:
         rows = [row for row in recorder.rows if "lr" in row]
         self.folder.summarise(
             state="interrupted" if status else "finished", step=trainer.global_step, epochs=trainer.current_epoch,
-            best=saving.best, last=rows[-1] if rows else {}, seconds=seconds, steps_per_s=steps / seconds,
-            loader_share=recorder.loader_share, monitor=saving.monitor[0],
+            best=saving.best, seconds=self.before + seconds, steps_per_s=steps / seconds,
+            **({"last": rows[-1]} if rows else {}),
+            loader_share=recorder.loader_share, busy_seconds=recorder.busy_seconds, monitor=saving.monitor[0],
         )  # fmt: skip
         self._close(saving, trainer.global_step, steps, seconds, recorder, status)
 
@@ -250,11 +266,11 @@ class Run:
         """The closing lines."""
         if saving.best:
             best = " ".join(f"{k} {v:.4g}" for k, v in saving.best.items() if k not in ("step", "epoch"))
-            self.console.print(f"best at step {saving.best['step']}: {best}", highlight=False)
-        self.console.print(
+            recorder.say(f"best at step {saving.best['step']}: {best}")
+        recorder.say(
             f"{steps} steps in {seconds:.0f} s ({steps / seconds:.2f} steps/s, {100 * recorder.loader_share:.1f} % "
-            f"waiting for the loader); run {self.folder.path}", highlight=False, soft_wrap=True,
-        )  # fmt: skip
+            f"waiting for the loader); run {self.folder.path}"
+        )
         if status:
             again = f"interrupted at step {step}, saved; with --out {self.folder.path} --resume the command goes on"
             self.console.print(again, highlight=False, soft_wrap=True)

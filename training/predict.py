@@ -14,6 +14,7 @@ from .trained import Trained
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 COMPANIONS = ("_mask", "_normal_f", "_normal_b")
+TALLEST = (0.3, 3.0)  # metres that a person may be tall, from and to
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class PredictOptions:
     """How pictures become predictions.
 
     Attributes:
-        height: metres from the person's head to the feet, from which the picture's scale follows; `height` in NAME.npz
+        height: metres from the lowest to the highest point of the person in the picture (a raised hand counts), from
+            which the picture's scale follows; `height` in NAME.npz
             goes first.
         resolution: cells of a side when a surface is extracted; 0 for the run's own.
         normals: a run of the engine normals, which makes the normals that the network wants; those beside the pictures
@@ -116,8 +118,8 @@ def predict(run: Trained, images: Path, out: Path, options: PredictOptions) -> I
     """
     if run.spec.predict is None:
         raise UsageError(f"engine {run.spec.name} has no predictions")
-    if not 0.3 <= options.height <= 3:
-        raise UsageError(f"--height {options.height}: from 0.3 to 3 metres")
+    if not TALLEST[0] <= options.height <= TALLEST[1]:
+        raise UsageError(f"--height {options.height}: from {TALLEST[0]} to {TALLEST[1]} metres")
     paths = picture_paths(images)
     out.mkdir(parents=True, exist_ok=True)
     one = run.spec.predict(run, options)

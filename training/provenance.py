@@ -147,8 +147,8 @@ def check_unseen(trained: Provenance, catalog: Catalog, table: str, split: str, 
     if seen:
         raise UsageError(
             f"{what}: was trained on {len(seen)} of the {len(names)} units of split {split!r} ({_list(seen[:5])}): "
-            f"figures of them would say nothing; choose another split (--split {trained.split} looks at training "
-            "records openly)"
+            f"figures of them would say nothing; choose another split (tessera eval --split {trained.split} looks at "
+            "training records openly)"
         )
 
 

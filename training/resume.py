@@ -18,10 +18,12 @@ class Resumed:
     Attributes:
         path: of the checkpoint.
         step: at which it was saved.
+        note: what the user should know.
     """
 
     path: Path
     step: int
+    note: str = ""
 
 
 def resumed(config: RunConfig, spec: EngineSpec, source: Source, folder: RunFolder) -> Resumed | None:
@@ -45,8 +47,18 @@ def resumed(config: RunConfig, spec: EngineSpec, source: Source, folder: RunFold
     for split in source.catalog.splits:
         if split not in (config.data.split, trained.split):
             check_unseen(trained, source.catalog, asked.table, split, str(folder.path))
-    _check_same(folder.config(config.model), config)
-    return Resumed(folder.last, int(state["global_step"]))
+    old = folder.config(config.model)
+    _check_same(old, config)
+    return Resumed(folder.last, int(state["global_step"]), _note(old, config))
+
+
+def _note(old: RunConfig, new: RunConfig) -> str:
+    """Of another length, by which a schedule goes."""
+    lengths = [(f"--{name.replace('_', '-')}", getattr(old.train, name), getattr(new.train, name))
+               for name in ("max_steps", "max_epochs")]  # fmt: skip
+    told = ", ".join(f"{name} was {was}, is {now}" for name, was, now in lengths if was != now)
+    follows = "; the learning rate follows the new length from here" if new.optim.schedule == "cosine" else ""
+    return f"; {told}{follows}" if told else ""
 
 
 def _check_same(old: RunConfig, new: RunConfig) -> None:

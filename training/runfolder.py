@@ -1,10 +1,12 @@
 """The folder of a run: settings, git state, log, figures, checkpoints, pictures."""
 
+import contextlib
 import json
 import platform
 import re
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +60,8 @@ class RunFolder:
     def begin(self, config: RunConfig, command: list[str]) -> None:
         """Write down what the run is: settings, command, machine, git state and what differs from it."""
         for name in ("checkpoints", "pictures"):
-            (self.path / name).mkdir(parents=True, exist_ok=True)
+            with _told(self.path / name):
+                (self.path / name).mkdir(parents=True, exist_ok=True)
         self.write(CONFIG, to_yaml(config))
         commit = ask_git("rev-parse", "HEAD").strip()
         about = {
@@ -94,12 +97,9 @@ class RunFolder:
             TrainingError: it cannot be written.
         """
         path = self.path / name
-        try:
+        with _told(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             write_file(path, text.encode(), "run")
-        except OSError as error:
-            why = error.strerror or str(error)
-            raise TrainingError(f"{path}: cannot be written ({why}); is there space, and is --out yours?") from error
 
     def summarise(self, **values: Any) -> None:
         """Write or renew entries of `summary.json`."""
@@ -118,6 +118,20 @@ class RunFolder:
             return dict(json.loads(path.read_text()))
         except ValueError as error:
             raise FormatError(f"{path}: damaged ({error})") from error
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Say what cannot be written.
+
+    Raises:
+        TrainingError: with the path, and what to look at.
+    """
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise TrainingError(f"{path}: cannot be written ({why}); is there space, and is --out yours?") from error
 
 
 def read_config(path: Path, engine: EngineConfig | None = None) -> RunConfig:

@@ -60,8 +60,7 @@ def open_stream(
     """
     asked = spec.request(config.model, catalog, use == "train")
     check_fields(catalog, asked, spec.name)
-    if split not in catalog.splits:
-        raise UsageError(f"{catalog.name}: no split {split!r} (splits: {', '.join(catalog.splits) or 'none'})")
+    check_split(catalog, split)
     return Stream(
         config.data.data, asked.table, split, asked.fields, batch_size=batch or config.data.batch,
         seed=config.train.seed, order=config.data.order if use == "train" else "sequential", sample=dict(asked.sample),
@@ -69,6 +68,19 @@ def open_stream(
         transforms=[*required(catalog, asked, spec.name), *asked.transforms],
         device=device, cache_dir=config.data.cache, limit=limit,
     )  # fmt: skip
+
+
+def check_split(catalog: Catalog, split: str) -> None:
+    """Refuse a split that is not there.
+
+    Raises:
+        UsageError: there is none of that name, or the data set is not finished.
+    """
+    if split in catalog.splits:
+        return
+    there = ", ".join(catalog.splits) or "none"
+    more = "; it is not finished: the same tessera shards again goes on" if catalog.state != "complete" else ""
+    raise UsageError(f"{catalog.name}: no split {split!r} (splits: {there}){more}")
 
 
 def required(catalog: Catalog, asked: Request, engine: str) -> list[Any]:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from ..datasets.errors import FormatError, UsageError
+from .config_yaml import read_yaml
 from .engine import Engine
 from .runfolder import RunFolder
 
@@ -94,7 +95,18 @@ def _load_module(engine: Engine, name: str, state: dict[str, Any], path: str) ->
         raise UsageError(f"--init-from {name}={path}: the engine has no module {name!r} (modules: {', '.join(parts)})")
     if not _load(parts[name], name, state):
         what = _difference(parts[name].state_dict(), _inner(state, name))
-        raise UsageError(f"--init-from {name}={path}: does not fit; {what}")
+        raise UsageError(f"--init-from {name}={path}: does not fit; {what}{_settings(path, name)}")
+
+
+def _settings(path: str, module: str) -> str:
+    """What the run there says of its network, which must be built alike: numbers and names."""
+    file = Path(path) / "config.yaml"
+    found = read_yaml(file).get("model") if file.is_file() else None
+    if not isinstance(found, dict):
+        return ""
+    told = [f"{name} {value}" for name, value in found.items() if isinstance(value, int | str) and value is not True
+            and value is not False and value != ""]  # fmt: skip
+    return f"; that run has {', '.join(told)}: give it the same (--model.{module}-...)"
 
 
 def _load(module: nn.Module, name: str, state: dict[str, Any]) -> bool:

@@ -6,6 +6,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from time import monotonic, perf_counter
 from typing import Generic, TypeVar
 
@@ -156,7 +157,8 @@ def _give_way() -> None:
     by whole batches, and has time.
     """
     if sys.platform == "linux":
-        os.nice(NICER)
+        with suppress(OSError):  # a sandbox may forbid it: then nobody gives way
+            os.nice(NICER)
 
 
 @atexit.register

@@ -205,7 +205,7 @@ def write_people(root: Path, splits: dict[str, dict[int, tuple[int, ...]]] = SPL
             _write_group(root / split, split, group, numbers, known)
     joints = JOINT_SETS["smplx55"]
     blank = Catalog(
-        name="people", recipe="thuman2", state="building", labels={"points": 1}, options={"size": SIZE},
+        name="people", recipe="thuman2", state="building", labels={"points": 1}, options={"size": SIZE, "variants": 2},
         selection={}, seed=0, groups={split: len(groups) for split, groups in splits.items()}, shard_bytes=1 << 20,
         tables=known, code_version="0", joint_sets={joints.name: joints.to_json()},
         assets={"assets/body.npz": hashlib.sha256(body).hexdigest()},

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 
 import pytest
-from tessera.commands.compare import csv_text, main, markdown
+from tessera.commands.compare import csv_text, main, markdown, narrow
 from tessera.datasets.errors import FormatError, UsageError
 from tessera.training.compare import compare
 from tessera.training.config import DataConfig, OptimConfig, RunConfig, TrainConfig
@@ -59,6 +59,27 @@ def test_columns_are_the_settings_that_differ_and_change_results(tmp_path):
     assert "| one | f | 0.0001 |" in text and "| two | f b | 0.001 |" in text
     with pytest.raises(UsageError, match=r"--by model\.nope: no such setting"):
         compare([one, two], by=["model.nope"])
+
+
+def test_a_run_that_fails_on_the_hard_ones_is_not_the_best(tmp_path):
+    one = evaluated(run(tmp_path, "one"), chamfer_cm=2.0, iou=0.5)
+    two = evaluated(run(tmp_path, "two", blocks=3), chamfer_cm=1.0, iou=0.4)
+    said = json.loads((two / "eval" / "test.json").read_text())
+    said["means"]["chamfer_cm"]["records"] = 1
+    (two / "eval" / "test.json").write_text(json.dumps(said))
+    text = markdown(compare([one, two]))
+    assert "| 2 +/- 0.5 (4 records) |" in text and "| 1 +/- 0.5 (1 records) |" in text and "**0.5 +/- 0.5**" in text
+    assert "Note: chamfer_cm: means of different numbers of records" in text
+
+
+def test_a_table_that_is_too_wide_is_turned_and_cut_between_runs():
+    lines = [["run", "iou", "chamfer_cm"], *([f"run-{i}", f"0.{i}", f"{i}.25"] for i in range(7))]
+    parts = narrow(lines, 40)
+    assert len(parts) > 1 and all(part[0][0] == "run" and [row[0] for row in part] == lines[0] for part in parts)
+    assert [name for part in parts for name in part[0][1:]] == [f"run-{i}" for i in range(7)]
+    assert [cell for part in parts for cell in part[2][1:]] == [f"{i}.25" for i in range(7)]
+    assert all(1 + sum(3 + max(map(len, cells)) for cells in zip(*part, strict=True)) <= 40 for part in parts)
+    assert len(narrow(lines, 5)) == 7, "a run by itself where there is room for none"
 
 
 def test_runs_that_differ_by_seed_only_are_averaged(tmp_path):

@@ -19,10 +19,11 @@ from .runs import go, settings
 
 PRESETS = [(engine, preset) for engine in engine_names() for preset in load_engine(engine).presets]
 SURFACE = """
-    --accumulate --batch --betas --cache --clip --compile --cpu-threads --data --device --ema --freeze --gamma
-    --init-from --log-every --lr --max-epochs --max-steps --milestones --momentum --name --no-pictures --order --out
-    --overfit --patience --precision --profile --ray --resume --save-every --schedule --seed --split --threads
-    --val-batches --val-every --val-split --warmup --weight-decay
+    --accumulate --batch --betas --cache --clip --compile --no-compile --cpu-threads --data --device --ema
+    --freeze --gamma --init-from --log-every --lr --max-epochs --max-steps --milestones --momentum --name
+    --pictures --no-pictures --order --out --overfit --patience --precision --profile --no-profile --ray --resume
+    --no-resume --save-every --schedule --seed --split --threads --val-batches --val-every --val-split --warmup
+    --weight-decay
 """  # of every engine; what is the engine's own begins with --model
 
 
@@ -175,3 +176,12 @@ def test_folders_of_runs_are_numbered(tmp_path):
     assert new_folder("implicit", "icon", tmp_path).name == "implicit-icon-005"
     with pytest.raises(TesseraError):
         read_config(tmp_path / "config.yaml")
+
+
+def test_a_run_that_goes_on_has_its_own_settings(tmp_path):
+    spec = load_engine("implicit")
+    first = parse(spec, ["--preset", "icon-tiny", "--data", "d", "--model.points", "77", "--out", str(tmp_path)])
+    (tmp_path / "config.yaml").write_text(to_yaml(first))
+    again = parse(spec, ["--out", str(tmp_path), "--resume", "--max-steps", "9"])
+    assert (again.model, again.data, again.optim) == (first.model, first.data, first.optim)
+    assert again.train.resume and again.train.out == tmp_path and again.train.max_steps == 9

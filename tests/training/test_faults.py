@@ -115,6 +115,7 @@ def test_a_full_disk_leaves_the_last_good_checkpoint_and_says_so(more, data, tmp
     text = str(caught.value)
     assert "the disk is full" in text and "of step 8 cannot be written" in text
     assert f"the last good one is {run}/checkpoints/last.ckpt" in text and "--resume" in text
+    assert json.loads((run / "summary.json").read_text())["state"] == "failed"
     assert checkpoint(run)["global_step"] == 4
     assert {x.name for x in (run / "checkpoints").iterdir()} <= {"last.ckpt", "best.ckpt"}
     go("normals", data, run, "--save-every", 0, "--resume", *more)
@@ -131,6 +132,14 @@ def test_a_file_that_may_grow_no_further_is_told_too(data, tmp_path):
     assert "cannot be written" in started.text() and "there is no earlier one" in started.text()
     assert list((tmp_path / "run" / "checkpoints").iterdir()) == []
     assert "Traceback" not in started.text()
+
+
+def test_going_on_at_the_end_leaves_a_finished_run_as_it_is(data, trained, tmp_path):
+    run = copied(trained, tmp_path)
+    before = {path.name: path.read_bytes() for path in run.glob("*.*") if path.is_file()}
+    with pytest.raises(TrainingError, match="it stands at its end, step 4; raise --max-steps or --max-epochs"):
+        go("normals", data, run, "--max-epochs", 1, "--resume")
+    assert {path.name: path.read_bytes() for path in run.glob("*.*") if path.is_file()} == before
 
 
 def test_a_folder_that_takes_no_files_is_told(data, tmp_path):

@@ -141,6 +141,23 @@ def test_more_is_better_where_the_engine_says_so(data, tmp_path, monkeypatch):
     assert checkpoint(tmp_path / "run", "best")["global_step"] == 2 * STEPS
 
 
+def test_a_run_that_is_shorter_than_an_interval_is_validated_at_its_end(data, tmp_path):
+    go("normals", data, tmp_path / "run", "--max-epochs", 10, "--max-steps", 3, "--val-every", 500)
+    assert [row["step"] for row in figures(tmp_path / "run", "val")] == ["3"]
+    assert checkpoint(tmp_path / "run", "best")["global_step"] == 3
+    assert figures(tmp_path / "run")[-1]["step"] == "3", "the last step has a line"
+
+
+def test_a_run_that_goes_on_adds_up_its_seconds(data, tmp_path):
+    run = tmp_path / "run"
+    go("normals", data, run, "--max-epochs", 1)
+    before = json.loads((run / "summary.json").read_text())
+    go("normals", data, run, "--max-epochs", 2, "--resume")
+    after = json.loads((run / "summary.json").read_text())
+    assert after["seconds"] > before["seconds"] and after["busy_seconds"] > before["busy_seconds"] > 0
+    assert 0 < after["loader_share"] < 1 and after["last"]["step"] == 2 * STEPS
+
+
 def test_averaged_weights_are_validated_and_evaluated(measured, data, tmp_path):
     go("normals", data, tmp_path / "plain")
     state = checkpoint(measured[0])

@@ -1,8 +1,11 @@
 """Pictures of one's own: the mesh is that of the same record in shards, and what does not fit is refused."""
 
 import csv
+import io
 import json
 import re
+import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +122,11 @@ def test_normals_are_made_by_a_run_where_there_are_none(trained: Path, normals: 
         (lambda folder: (folder / "a.npz").write_bytes(b"nothing"), r"a\.npz: no npz of plain arrays"),
         (lambda folder: np.savez(folder / "a.npz", vertices=np.full((people_vertices(folder), 3), 9.0)),
          r"0 % of the body's vertices lie on the person"),
+        (lambda folder: rewritten(folder, height=np.array([])), r"`height` is one number of metres, 0.3 to 3.0"),
+        (lambda folder: rewritten(folder, height=np.array(0.0)), r"`height` is one number of metres"),
+        (lambda folder: rewritten(folder, height=np.array("tall")), r"height: <U4 \(\) in .* not an array of numbers"),
+        (lambda folder: rewritten(folder, vertices=np.array(["a", "b"])), r"vertices: <U1 \(2,\) .* not an array of"),
+        (lambda folder: huge(folder), r"vertices: float64 \(1000000000000, 3\) in \d+ bytes: not an array of numbers"),
         (lambda folder: (folder / "a.png").write_bytes(b"nothing"), r"a\.png: cannot be read"),
         (lambda folder: Image.new("RGBA", (32, 20)).save(folder / "a.png"), r"32 x 20 pixels; crop or pad it"),
         (lambda folder: Image.new("RGB", (32, 32)).save(folder / "a.png"), r"alpha channel, or a_mask\.png"),
@@ -130,6 +138,30 @@ def test_what_does_not_fit_is_refused_in_one_line(trained, images, tmp_path, cap
     assert predict(trained, images, "--out", tmp_path / "out") in (1, 2)
     error = capsys.readouterr().err.strip()
     assert re.search(message, error) and "Traceback" not in error and "0 predictions" in error, error
+
+
+def rewritten(folder: Path, **arrays: np.ndarray) -> None:
+    with np.load(folder / "a.npz") as file:
+        known = {name: file[name] for name in file.files}
+    np.savez_compressed(folder / "a.npz", **(known | arrays))
+
+
+def huge(folder: Path) -> None:
+    """A header that claims 24 TB."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (10**12, 3)})
+    with zipfile.ZipFile(folder / "a.npz", "w") as archive:
+        archive.writestr("vertices.npy", header.getvalue() + bytes(240))
+
+
+def test_a_bad_body_does_not_cost_the_other_pictures(trained, images, tmp_path, capsys) -> None:
+    for path in images.glob("a*"):
+        shutil.copy(path, images / path.name.replace("a", "b", 1))
+    huge(images)
+    assert predict(trained, images, "--out", tmp_path / "out") == 1
+    rows = list(csv.DictReader((tmp_path / "out" / "predictions.csv").open()))
+    assert [(row["picture"], bool(row["note"])) for row in rows] == [("a", True), ("b", False)]
+    assert (tmp_path / "out" / "b.obj").is_file() and not (tmp_path / "out" / "a.obj").exists()
 
 
 def people_vertices(folder: Path) -> int:

@@ -129,6 +129,22 @@ def test_a_typo_in_the_last_run_is_found_before_the_first_starts(data, tmp_path,
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize(("asked", "said"), [
+    ({"split": "nope"}, r"run front: eval: people has no record to test on in split 'nope' \(splits: .*test"),
+    ({"body": 9}, r"eval: body 9: people has 2 noise variants"),
+])  # fmt: skip
+def test_an_evaluation_that_can_only_fail_is_found_before_the_first_run_starts(data, tmp_path, asked, said):
+    with pytest.raises(UsageError, match=said):
+        go(file(tmp_path, data, runs=TWO, eval=asked), Fake())
+    assert not (tmp_path / "runs").exists()
+
+
+def test_lists_reach_the_evaluation_as_on_the_command_line(data, tmp_path):
+    job, *_ = plan_jobs(read_sweep(file(tmp_path, data, runs=TWO, eval={"yaws": [0, 120], "meshes": True})))
+    words = job.commands[1]
+    assert words[words.index("--yaws") :][:3] == ("--yaws", "0", "120") and "--meshes" in words
+
+
 def test_values_reach_the_settings_as_on_the_command_line(data, tmp_path):
     options = {"optim.lr": "1e-4", "optim.betas": [0.8, 0.9], "optim.milestones": [], "model.body": False,
                "threads": None, "val-split": "", "model.l1": 2}  # fmt: skip

@@ -50,8 +50,9 @@ class Recorder(Callback):
         self.rows: list[dict[str, Any]] = []
         self._log: TextIO = (folder.path / "log.txt").open("a")
         self._table = HistoryTable(folder.path / "history.csv")
-        self._busy = 0.0  # seconds in steps, and of those waiting for the loader, of the whole run
-        self._waited = 0.0
+        before = folder.summary()  # of the starts before
+        self._busy = float(before.get("busy_seconds", 0.0)) if begun else 0.0  # in steps, of the whole run
+        self._waited = self._busy * float(before.get("loader_share", 0.0)) if begun else 0.0
         self._rate = 0.0
         self._mark(None)
 
@@ -60,6 +61,11 @@ class Recorder(Callback):
         self.console.print(line, highlight=False, soft_wrap=True)
         self._log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
         self._log.flush()
+
+    @property
+    def busy_seconds(self) -> float:
+        """Seconds in training, validations left out, over all starts of the run."""
+        return self._busy
 
     @property
     def loader_share(self) -> float:
@@ -91,7 +97,7 @@ class Recorder(Callback):
         self._records += len(batch["key"]) * trainer.world_size
         if trainer.fit_loop._should_accumulate():
             return
-        if trainer.global_step % self.every == 0 or trainer.global_step == 1:
+        if trainer.global_step % self.every == 0 or trainer.global_step in (1, self.planned):
             self._line(trainer, engine)
 
     def _line(self, trainer: Trainer, engine: Engine) -> None:

@@ -1,6 +1,5 @@
 """The body that a user fitted to a picture: its vertices, and what a camera sees of it."""
 
-import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -8,17 +7,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...datasets.body_arrays import BODY
+from ...datasets.body_arrays import ARRAYS, BODY
 from ...datasets.errors import FormatError, UsageError
+from ...datasets.numpy_files import npz_numbers
 from ...datasets.surface.mesh_topology import topology
 from ...datasets.surface.pseudonormals import vertex_normals
 from ...validation.metrics.normal_map import normal_map
 from ...validation.metrics.raster import look
-from ..predict import Given
+from ..predict import TALLEST, Given
 
 SIDE = 1024  # pixels of the picture by which vertices are told to be seen
 NEAR = 0.01  # of the cube, that a vertex may lie behind what is seen there
 ON_PERSON = 0.6  # of a body's vertices; a good fit has nearly all of them there
+MOST = 64 << 20  # bytes of an array
 TALL = 1.8 / 1.024  # half sides of the cube that a person is tall
 
 
@@ -91,15 +92,18 @@ def read_body(given: Given, height: float, run: Path) -> OwnBody:
             f"{path}: missing; the network wants a body: give `vertices` (V, 3) of the posed model in it, metres, y "
             "up, z towards the camera, origin in the middle of the picture"
         )
-    arrays = _arrays(shared)
-    found = _arrays(path)
+    arrays = _arrays(shared, *ARRAYS)
+    found = _arrays(path, "vertices", "height")
     vertices = found.get("vertices")
     if vertices is None or vertices.ndim != 2 or vertices.shape[1] != 3 or not np.isfinite(vertices).all():
         raise FormatError(f"{path}: no `vertices` (V, 3) of finite numbers in it")
     wanted = len(arrays["canonical"])
     if len(vertices) != wanted:
         raise FormatError(f"{path}: {len(vertices)} vertices; the run was trained with bodies of {wanted}")
-    tall = float(found["height"].reshape(-1)[0]) if "height" in found else height
+    own = found.get("height", np.array(height))
+    if own.size != 1 or not TALLEST[0] <= float(own.reshape(-1)[0]) <= TALLEST[1]:
+        raise FormatError(f"{path}: `height` is one number of metres, {TALLEST[0]} to {TALLEST[1]}")
+    tall = float(own.reshape(-1)[0])
     made = OwnBody(vertices.astype(np.float64), arrays["faces"].astype(np.int32), picture_calib(tall), arrays)
     share = _share_on(made, given.mask)
     if share < ON_PERSON:
@@ -119,14 +123,13 @@ def _share_on(body: OwnBody, mask: NDArray[np.bool_]) -> float:
     return float(mask[pixel[inside, 1], pixel[inside, 0]].sum() / len(pixel))
 
 
-def _arrays(path: Path) -> dict[str, NDArray[np.generic]]:
-    """Arrays of an npz; nothing in it is run.
+def _arrays(path: Path, *names: str) -> dict[str, NDArray[np.generic]]:
+    """Arrays of numbers of an npz; nothing in it is run.
 
     Raises:
         FormatError: it cannot be read.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError) as error:
-        raise FormatError(f"{path}: no npz of plain arrays ({str(error)[:120]})") from error
+        return npz_numbers(path, names, MOST)
+    except FormatError as error:
+        raise FormatError(f"{path}: {error}") from error

@@ -58,8 +58,9 @@ def normal_map(raster: Raster, vertices: ArrayLike, faces: ArrayLike, mirrored: 
 
 
 def published_pictures(
-    vertices: ArrayLike, faces: ArrayLike, size: int = 512, mirrored: bool = True, background: float = 0.0
-) -> NDArray[np.float32]:
+    vertices: ArrayLike, faces: ArrayLike, size: int = 512, mirrored: bool = True, background: float = 0.0,
+    turns: ArrayLike | None = None,
+) -> NDArray[np.float32]:  # fmt: skip
     """The four pictures that `icon_normal_error` compares: Y. Xiu et al., "ICON", 2022, `Evaluator.py`.
 
     The mesh is turned about y by 0, 90, 180 and 270 degrees; colours are (n + 1) / 2 of normals in the camera's frame
@@ -72,6 +73,8 @@ def published_pictures(
         mirrored: see `normal_map`.
         background: colour where nothing is: black in ICON's first code, which this follows; a later state of it draws
             four views on white (1), and ECON's normalised black comes out as 0.211.
+        turns: (4, 4, 4) from the mesh's cube to those of the four cameras, where these do not go round the cube's own
+            y axis: cameras that look down on a person.
 
     Returns:
         (4, S, S, 3) float32 colours in [0, 1].
@@ -81,8 +84,9 @@ def published_pictures(
     """
     points, corners = checked(vertices, faces)
     out = np.full((VIEWS, size, size, 3), background, np.float32)
-    for view in range(VIEWS):
-        turned = points @ _about_y(np.pi / 2 * view).T
+    whole = np.stack([_about_y(np.pi / 2 * view) for view in range(VIEWS)]) if turns is None else np.asarray(turns)
+    for view, turn in enumerate(whole):
+        turned = points @ turn[:3, :3].T + turn[:3, 3]
         raster = look(turned, corners, size)
         normals = normal_map(raster, turned, corners, mirrored) * np.array([1, -1, 1], np.float32)
         out[view][raster.mask] = (normals[raster.mask] + 1) / 2
@@ -90,8 +94,9 @@ def published_pictures(
 
 
 def _about_y(angle: float) -> Floats:
+    """(4, 4)."""
     sine, cosine = np.sin(angle), np.cos(angle)
-    return np.array([[cosine, 0, sine], [0, 1, 0], [-sine, 0, cosine]])
+    return np.array([[cosine, 0, sine, 0], [0, 1, 0, 0], [-sine, 0, cosine, 0], [0, 0, 0, 1]])
 
 
 def _unit(vectors: Floats) -> Floats:

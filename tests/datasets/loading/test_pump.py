@@ -64,6 +64,16 @@ def test_threads_that_decode_give_way_to_the_one_that_trains(threads):
     assert os.getpriority(os.PRIO_PROCESS, 0) == own
 
 
+def test_where_priorities_are_forbidden_batches_come_all_the_same(monkeypatch):
+    def forbidden(more):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "nice", forbidden)
+    pump = Pump(lambda number: number, 10, 2, 3)
+    assert list(pump) == list(range(10))
+    pump.close()
+
+
 def test_nothing_is_made_before_it_is_asked_for_without_threads():
     begun = []
     pump = Pump(begun.append, 3, 0, 2)

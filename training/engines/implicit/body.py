@@ -45,7 +45,7 @@ class BodyQuery:
         found = self._surface.signed_distance(points.double().cpu().numpy())
         record = self._given | {
             "subject.body_face": found.face.astype(np.uint16), "subject.body_bary": found.bary.astype(np.float32),
-            "subject.body_sdf": found.distance.astype(np.float32),
+            "subject.body_sdf": found.distance.astype(np.float16),  # as stored
         }  # fmt: skip
         made = self._features({name: value for name, value in record.items() if name in self._features.reads})
         return {name: torch.from_numpy(np.ascontiguousarray(value))[None].to(points.device)

@@ -144,6 +144,9 @@ class ImplicitConfig(EngineConfig):
         ):
             raise UsageError("--model.grid: 8 to 64, with --model.body fit (the grid has no noise variants) and "
                              "--model.norm batch, layer or none")  # fmt: skip
+        if self.body == "random" and "body_parts" in self.inputs:
+            raise UsageError("--model.body random: body_parts is of the fit alone, and would show it beside the noisy "
+                             "body; leave it out of --model.inputs, or train with --model.body fit")  # fmt: skip
         if self.triplane in ("image", "both") and not self.inputs:
             raise UsageError("--model.triplane image: needs --model.inputs")
 

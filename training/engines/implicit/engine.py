@@ -16,7 +16,13 @@ from .config import ImplicitConfig
 from .inputs import target
 from .network import ImplicitNetwork
 
+LOG_SIGMA = 5.0  # of 1, on both sides: 0.0067 to 148
 LEVEL = 0.5
+
+
+def limited(log_sigma: Tensor) -> Tensor:
+    """Log sigmas within what the loss tells apart: beyond, nothing was learnt."""
+    return log_sigma.float().clamp(-LOG_SIGMA, LOG_SIGMA)
 
 
 class ImplicitEngine(Engine):
@@ -58,7 +64,7 @@ class ImplicitEngine(Engine):
         """(b, n)."""
         value = out[:, 0].float()
         if self.config.uncertainty:
-            log_sigma = out[:, 1].float().clamp(-5, 5)
+            log_sigma = limited(out[:, 1])
             return 0.5 * ((value - wanted) * torch.exp(-log_sigma)) ** 2 + log_sigma
         if self.config.target == "sdf":
             return torch.nn.functional.smooth_l1_loss(value, wanted, reduction="none")
@@ -94,4 +100,4 @@ class ImplicitEngine(Engine):
 
     def sigma(self, encoded: Any, batch: Batch, points: Tensor) -> Tensor:
         """How unsure the network is of the field at points of one record (1, n, 3), metres: (n,) sigma."""
-        return self.network.query(encoded, batch, points)[-1][0, 1].exp()
+        return limited(self.network.query(encoded, batch, points)[-1][0, 1]).exp()

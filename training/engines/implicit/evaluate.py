@@ -20,7 +20,7 @@ from ....validation.metrics.normal_map import published_pictures
 from ....validation.metrics.occupancy import OccupancyScores
 from ....validation.metrics.surface_error import fixed_error, published_error
 from ....validation.metrics.surface_samples import OrientedSamples
-from ...evaluate import EvalOptions, Row
+from ...evaluate import EvalOptions, Row, chosen
 from ...fields.grid import FieldError
 from ...fields.mesh import Mesh
 from ...streams import required
@@ -28,7 +28,7 @@ from ...trained import Trained
 from . import inputs
 from .body import BodyQuery, body_surface
 from .config import ImplicitConfig, check_resolution
-from .engine import LEVEL, ImplicitEngine
+from .engine import LEVEL, ImplicitEngine, limited
 from .request import perspective, request
 from .surface import person_surface, vertex_sigma
 
@@ -50,9 +50,7 @@ def evaluate(run: Trained, options: EvalOptions) -> Iterator[Row]:
     stream = open_evaluation(run, options)
     arrays = run.assets()(BODY, ARRAYS, "--body-models") if config.about_body else {}
     views, person = FourViews(run.config.data.data), OfPerson(arrays)
-    for batch in stream:
-        if bool(batch["repeat"][0]):
-            continue
+    for batch in chosen(stream, options):
         start = time.perf_counter()
         moved = {k: v.to(run.device) if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
         row: Row = {"key": batch["key"][0], "subject": _text(batch["subject"]), **_points(engine, moved)}
@@ -81,21 +79,32 @@ def open_evaluation(run: Trained, options: EvalOptions) -> Stream:
         more += ["subject.body_vertices", "subject.body_normals", "body_visible"]
         features = load_transform("icon_features", features=config.about_body, drop=False, clip=config.feature_clip)
         transforms = [features if x.name == "icon_features" else x for x in transforms]
-        if not any(x.name == "pick_body" for x in transforms):
-            transforms.insert(0, load_transform("pick_body"))
-    shown = [f"noisy_{name.removeprefix('body_')}" for name in asked.fields if name.startswith("body_normal_")]
-    if options.body and config.with_body:
+    if options.body:
+        check_variants(config, options.body)
+        more += [f"noisy_{name.removeprefix('body_')}" for name in asked.fields if name.startswith("body_normal_")]
+    if options.body or config.about_body:
         picked = load_transform("pick_body", body=options.body)
-        transforms = [picked if x.name == "pick_body" else x for x in transforms]
-        more += shown
-    elif options.body:
-        raise UsageError(f"--body {options.body}: the network sees no body")
+        transforms = [picked, *(x for x in transforms if x.name != "pick_body")]
     return Stream(
         run.config.data.data, asked.table, options.split, tuple(dict.fromkeys([*asked.fields, *more])), batch_size=1,
         order="sequential", draws="fixed", sample=dict(asked.sample), seed=options.seed,
         transforms=[*required(run.catalog, asked, run.spec.name), *transforms],
-        limit=options.limit or None, cache_dir=run.config.data.cache,
+        cache_dir=run.config.data.cache,
     )  # fmt: skip
+
+
+def check_variants(config: ImplicitConfig, body: int) -> None:
+    """Refuse a noise variant of the body where the network sees none, or sees the fit in its place.
+
+    Raises:
+        UsageError: with what it sees.
+    """
+    if not config.with_body:
+        raise UsageError(f"--body {body}: the network sees no body")
+    if config.grid:
+        raise UsageError(f"--body {body}: the network sees the stored grid, which is of the fit alone")
+    if "body_parts" in config.inputs:
+        raise UsageError(f"--body {body}: the network sees body_parts, which is of the fit alone")
 
 
 class OfPerson:
@@ -167,7 +176,7 @@ def _points(engine: ImplicitEngine, batch: dict[str, Any]) -> Row:
     scores.update(found, batch["subject.sdf"] < 0)
     row = {name: float(value) for name, value in scores.compute().items()}
     if engine.config.uncertainty:
-        sigma = out[:, 1].exp()
+        sigma = limited(out[:, 1]).exp()
         off = (found - inputs.target(engine.config, batch["subject.sdf"])).abs()
         row |= {"sigma": float(sigma.mean()),
                 "sigma_tells": float(torch.corrcoef(torch.cat([sigma, off]))[0, 1])}  # fmt: skip
@@ -208,7 +217,9 @@ class FourViews:
         truth = [self._table[str(key)]["normal_f"] * np.array([1, -1, -1], np.float32) for key in keys]
         masks = [np.linalg.norm(view, axis=-1, keepdims=True) > 0.5 for view in truth]
         colours = np.stack([np.where(mask, (view + 1) / 2, 0) for view, mask in zip(truth, masks, strict=True)])
-        found = published_pictures(mesh.vertices, mesh.faces, colours.shape[1], mirrored=False)
+        back = np.linalg.inv(batch["calib"][0].double().cpu().numpy())
+        turns = np.stack([self._table[str(key)]["calib"] @ back for key in keys])  # raised cameras turn about no y axis
+        found = published_pictures(mesh.vertices, mesh.faces, colours.shape[1], mirrored=False, turns=turns)
         return float(icon_normal_error(torch.from_numpy(found), torch.from_numpy(colours.astype(np.float32))))
 
 

@@ -12,7 +12,7 @@ from ....datasets.stream import Stream
 from ....datasets.transforms import load_transform
 from ....validation.metrics.images import ssim
 from ....validation.metrics.normal_error import angle_error
-from ...evaluate import EvalOptions, Row
+from ...evaluate import EvalOptions, Row, chosen
 from ...people.pictures import picture
 from ...streams import required
 from ...trained import Trained
@@ -28,7 +28,7 @@ def evaluate(run: Trained, options: EvalOptions) -> Iterator[Row]:
     """
     engine, config = run.engine, run.config.model
     assert isinstance(engine, NormalsEngine) and isinstance(config, NormalsConfig) and run.catalog is not None
-    asked, transforms, more = request(config, run.catalog, False), [], ["subject"]
+    asked, transforms, more = request(config, run.catalog, False), [], ["subject", *(["yaw"] if options.yaws else [])]
     if options.body:
         if not config.body:
             raise UsageError(f"--body {options.body}: the network sees no body")
@@ -37,11 +37,9 @@ def evaluate(run: Trained, options: EvalOptions) -> Iterator[Row]:
     stream = Stream(
         run.config.data.data, asked.table, options.split, (*asked.fields, *more), batch_size=1, order="sequential",
         transforms=[*required(run.catalog, asked, run.spec.name), *transforms],
-        limit=options.limit or None, cache_dir=run.config.data.cache,
+        cache_dir=run.config.data.cache,
     )  # fmt: skip
-    for batch in stream:
-        if bool(batch["repeat"][0]):
-            continue
+    for batch in chosen(stream, options):
         start = time.perf_counter()
         moved = {k: v.to(run.device) if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
         row: Row = {"key": batch["key"][0], "subject": str(batch["subject"][0])}
