@@ -239,7 +239,8 @@ class Loader(IterableDataset):
             batch = self._tensors.wrap(arrays)
             return batch if self._tensors.on_gpu else self._transformed(batch)
 
-        pump: Pump[Batch] = Pump(make, len(mine), self.threads, self.prefetch, self._cancel)
+        on_cpu = not self._tensors.pinned()  # with a GPU, the thread that trains leaves the cores to the others
+        pump: Pump[Batch] = Pump(make, len(mine), self.threads, self.prefetch, self._cancel, give_way=on_cpu)
         self._pumps.add(pump)
         try:
             back, waited = began, 0.0

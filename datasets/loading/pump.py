@@ -32,6 +32,7 @@ class Pump(Generic[Batch]):
         threads: 0 makes each batch in the thread that asks for it.
         depth: batches ahead.
         cancel: ends what threads wait for, where they have not come back some seconds after `close`.
+        give_way: whether the threads leave the cores to the thread that asks, where both want one.
     """
 
     def __init__(
@@ -41,7 +42,9 @@ class Pump(Generic[Batch]):
         threads: int,
         depth: int,
         cancel: Callable[[], None] = lambda: None,
+        give_way: bool = False,
     ) -> None:
+        self._give_way = give_way
         self._make, self._count, self._depth, self._cancel = make, count, depth, cancel
         self._made: dict[int, Batch | BaseException] = {}
         self._next, self._asked, self._closed = 0, 0, False
@@ -115,13 +118,15 @@ class Pump(Generic[Batch]):
             return self._made.pop(number)
 
     def _work(self) -> None:
-        _give_way()
+        if self._give_way:
+            _be_nice()
         while self._one():
             pass
 
     def _work_if_room(self) -> None:
         """The same; but a thread that mostly waits for the others' baton rests a while, or it would slow them down."""
-        _give_way()
+        if self._give_way:
+            _be_nice()
         going = True
         while going:
             began, before = perf_counter(), waited()
@@ -150,11 +155,11 @@ class Pump(Generic[Batch]):
         return True
 
 
-def _give_way() -> None:
+def _be_nice() -> None:
     """Let the thread that trains go first where both want a core; Linux has priorities of single threads.
 
     Otherwise it may wait for the end of another's time slice, some milliseconds, at each step: decoding is ahead of it
-    by whole batches, and has time.
+    by whole batches, and has time. Other programs on the machine go first, too.
     """
     if sys.platform == "linux":
         with suppress(OSError):  # a sandbox may forbid it: then nobody gives way

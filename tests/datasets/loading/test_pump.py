@@ -57,10 +57,11 @@ def test_threads_that_decode_give_way_to_the_one_that_trains(threads):
         return threading.get_ident(), os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
     own = os.getpriority(os.PRIO_PROCESS, 0)
-    pump = Pump(make, 40, threads, 5)
-    made = list(pump)
-    pump.close()
-    assert {nice for _, nice in made} == {min(own + NICER, 19)} and len({thread for thread, _ in made}) == threads
+    for give_way, wanted in ((True, min(own + NICER, 19)), (False, own)):
+        pump = Pump(make, 40, threads, 5, give_way=give_way)
+        made = list(pump)
+        pump.close()
+        assert {nice for _, nice in made} == {wanted} and len({thread for thread, _ in made}) == threads
     assert os.getpriority(os.PRIO_PROCESS, 0) == own
 
 
@@ -69,7 +70,7 @@ def test_where_priorities_are_forbidden_batches_come_all_the_same(monkeypatch):
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "nice", forbidden)
-    pump = Pump(lambda number: number, 10, 2, 3)
+    pump = Pump(lambda number: number, 10, 2, 3, give_way=True)
     assert list(pump) == list(range(10))
     pump.close()
 

@@ -24,6 +24,7 @@ from .evaluate import write_person
 from .surface import person_surface, vertex_sigma
 
 READ = ("image", "normal_f", "normal_b", "body_normal_f", "body_normal_b")
+SHOWN = 512  # pixels of a side of an overlay; more than half of it at least
 
 
 def predict(run: Trained, options: PredictOptions) -> Callable[[Path, Path], dict[str, Any]]:
@@ -136,14 +137,19 @@ def _resized(given: Given, size: int) -> Given:
 
 
 def overlay(given: Given, mesh: Mesh) -> NDArray[np.uint8]:
-    """The picture with the mesh's normals over it, half and half, and the mask's outline in red."""
-    size = given.mask.shape[0]
-    raster = look(mesh.vertices, mesh.faces, size)
+    """The picture with the mesh's normals over it, half and half, and the mask's outline in red.
+
+    (S, S, 3); a small picture's pixels are drawn larger, so that S is some `SHOWN`.
+    """
+    times = max(1, SHOWN // given.mask.shape[0])
+    image = np.repeat(np.repeat(given.image, times, 0), times, 1)
+    mask = np.repeat(np.repeat(given.mask, times, 0), times, 1)
+    raster = look(mesh.vertices, mesh.faces, len(mask))
     seen = normal_map(raster, mesh.vertices, mesh.faces, mirrored=False) * np.array([1, -1, 1], np.float32)
-    drawn = np.where((raster.face >= 0)[..., None], 0.5 * given.image + 0.5 * 127.5 * (seen + 1), given.image)
-    inner = given.mask.copy()
+    drawn = np.where((raster.face >= 0)[..., None], 0.5 * image + 0.5 * 127.5 * (seen + 1), image)
+    inner = mask.copy()
     for axis in (0, 1):
         for shift in (-1, 1):
-            inner &= np.roll(given.mask, shift, axis)
-    drawn[given.mask & ~inner] = (255, 0, 0)
+            inner &= np.roll(mask, shift, axis)
+    drawn[mask & ~inner] = (255, 0, 0)
     return np.rint(drawn).astype(np.uint8)
